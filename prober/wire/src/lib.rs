@@ -1,0 +1,61 @@
+//! The protocol between the runner and a prober: one JSON object per line, in both directions.
+//!
+//! The prober speaks first with [`Event::Hello`]; the runner answers with [`Command::Hello`] and says up to which
+//! revision it already knows this prober's record. From then on the prober sends a [`Report`] at every
+//! [`REPORT_EVERY_MS`], whether or not something changed: a report is also the proof that the prober is alive.
+//!
+//! # The record
+//! Nothing is sent per attempt. Both ends keep *spans*: runs of consecutive attempts that went the same way
+//! ([`SourceSpan`] at the source, [`ArrivalSpan`] at the destination). Every span carries the revision at which it last
+//! changed; a report carries the spans that changed since the revision that the runner acknowledged. A lost stream
+//! therefore loses nothing: the next one starts from the last acknowledged revision, and sending a span twice is harmless
+//! because `(flow, first)` names it. A span that is closed and acknowledged may be forgotten.
+//!
+//! # Time
+//! Every `*_us` field is microseconds of the prober's own monotonic clock, whose zero is the start of the prober. The runner
+//! measures the offset with [`Command::Ping`] and [`Event::Pong`].
+//!
+//! # Captures
+//! A prober that was started with `--capture` also tells which packets of its attempts, and of attempts that came to it,
+//! passed an interface: [`Sighting`]s, numbered without a gap and each sent once. They are no part of the record: what a lost
+//! stream takes with it shows as a gap ([`Capture::first`]), before which nothing may be concluded from a packet's absence.
+//!
+//! # The payload of an attempt
+//! [`Nonce`] names run, flow and attempt in [`Nonce::LENGTH`] bytes. A TCP source sends it and half-closes nothing; a TCP or
+//! UDP destination sends the same bytes back. A DNS source that asks a prober carries it as the first label of the name
+//! asked for, in hexadecimal, below [`NONCE_ZONE`].
+
+#![forbid(unsafe_code)]
+
+mod capture;
+mod message;
+mod nonce;
+mod record;
+
+pub use capture::{Capture, Packet, Sighting, Way};
+pub use message::{
+    Command, Connection, Event, First, FlowSpec, Listener, ListenerState, ListenerStatus, Pace, Question,
+    Report, Transport,
+};
+pub use nonce::{NONCE_ZONE, Nonce, NonceError};
+pub use record::{ArrivalSpan, Attempt, FlowId, Observation, Revision, SourceSpan};
+
+/// Version of this protocol. Runner and prober must agree exactly: both come from one build.
+pub const PROTOCOL: u32 = 3;
+
+/// The longest line that either side accepts, in bytes; a longer one is a protocol error.
+pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
+
+/// How often a prober sends a [`Report`], in milliseconds.
+pub const REPORT_EVERY_MS: u64 = 100;
+
+/// How late a prober's own timer may be before the prober counts as not alive in between, in milliseconds: it was stopped
+/// or got no CPU, and cannot witness what happened meanwhile.
+pub const HOLE_MS: u64 = 1000;
+
+/// How long a prober goes on trying flows when no runner is attached, in milliseconds.
+pub const LEASE_MS: u64 = 120_000;
+
+/// Most spans kept per flow and end. When a flow flaps more often than that between two acknowledgements, the oldest
+/// spans are dropped and counted in `dropped_spans` of the report: a hole that the runner must show, never a result.
+pub const MAX_SPANS: usize = 256;

@@ -1,0 +1,60 @@
+//! Listening sockets: one per protocol and port, for every address of both families.
+
+use nix::{
+    libc,
+    sys::socket::{setsockopt, sockopt},
+};
+use socket2::{Domain, Socket, Type};
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+/// Connections that may wait to be accepted; the kernel takes the smaller of this and `somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Bytes of datagrams that may wait to be read: as many as the kernel lets us have (`rmem_max`), since what overflows while
+/// the prober gets no CPU is lost like in the network.
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+
+/// Opens a TCP listener.
+pub(super) fn tcp(port: u16) -> io::Result<tokio::net::TcpListener> {
+    let socket = bind(Type::STREAM, port)?;
+    socket.listen(BACKLOG)?;
+    tokio::net::TcpListener::from_std(socket.into())
+}
+
+/// Opens a UDP socket that tells for each datagram which address it was sent to.
+pub(super) fn udp(port: u16) -> io::Result<tokio::net::UdpSocket> {
+    let socket = bind(Type::DGRAM, port)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    if socket.local_addr()?.is_ipv6() {
+        // Tells the destination of IPv4 datagrams as well, as a mapped address.
+        setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+    } else {
+        setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+    }
+    tokio::net::UdpSocket::from_std(socket.into())
+}
+
+/// Binds `[::]` for both families, or `0.0.0.0` where there is no IPv6.
+fn bind(kind: Type, port: u16) -> io::Result<Socket> {
+    match bind_to(kind, (Ipv6Addr::UNSPECIFIED, port).into()) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)) => {
+            bind_to(kind, (Ipv4Addr::UNSPECIFIED, port).into())
+        }
+        bound => bound,
+    }
+}
+
+fn bind_to(kind: Type, address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind.nonblocking().cloexec(), None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    if kind == Type::STREAM {
+        socket.set_reuse_address(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}

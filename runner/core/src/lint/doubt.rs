@@ -1,0 +1,349 @@
+//! What an API server accepts of a policy and surely nobody means.
+
+use super::at;
+use crate::{
+    flow::Target,
+    parse::Problem,
+    policy::{
+        Cluster, ClusterPolicy, Direction, Network, NetworkPolicy, Peer, PolicyKind, PortRule, Protocol,
+        Scene, TierPeer, scene::policy_kind, world::is_stand_in,
+    },
+    scenario::{Change, Labels, Manifest, Scenario},
+    selector::Selector,
+};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What a policy is compared with.
+#[derive(Debug)]
+pub struct Around<'a> {
+    /// Pods and policies.
+    pub cluster: &'a Cluster,
+    /// Labels that namespaces have at some time; empty when it is not known which namespaces there are.
+    pub namespaces: Vec<(String, Labels)>,
+    /// Labels that pods have at some time, by namespace; empty when it is not known which pods there are.
+    pub pods: Vec<(String, Labels)>,
+    /// Whether DNS needs no thought: it was given one.
+    pub without_dns: bool,
+}
+
+impl<'a> Around<'a> {
+    /// What is around the policies of a step.
+    pub(super) fn of_scenario(scenario: &'a Scenario, scene: &Scene<'_>, cluster: &'a Cluster) -> Self {
+        let mut namespaces: Vec<(String, Labels)> = scene.namespaces().into_iter().collect();
+        let mut pods: Vec<(String, Labels)> =
+            cluster.pods.iter().map(|pod| (pod.name.namespace.clone(), pod.labels.clone())).collect();
+        // Labels that come later count too: a step may be about a policy that selects nothing yet.
+        let set = |labels: &Labels, change: &BTreeMap<String, Option<String>>| {
+            let mut labels = labels.clone();
+            for (key, value) in change {
+                match value {
+                    Some(value) => labels.insert(key.clone(), value.clone()),
+                    None => labels.remove(key),
+                };
+            }
+            labels
+        };
+        for change in scenario.steps.iter().flat_map(|step| &step.changes) {
+            match change {
+                Change::LabelNamespace(name, change) => {
+                    let before: Vec<_> =
+                        namespaces.iter().filter(|(known, _)| known == name).cloned().collect();
+                    namespaces
+                        .extend(before.iter().map(|(name, labels)| (name.clone(), set(labels, change))));
+                }
+                Change::LabelPod(name, change) => {
+                    let known = cluster.pods.iter().find(|pod| pod.name == *name);
+                    pods.extend(known.map(|pod| (name.namespace.clone(), set(&pod.labels, change))));
+                }
+                _ => {}
+            }
+        }
+        // A scenario that says what becomes of queries has thought of them.
+        let asks = |expected: &crate::scenario::Expected| expected.flow.target == Target::ClusterDns;
+        let without_dns = scenario.steps.iter().flat_map(|step| &step.expectations).any(asks);
+        Self { cluster, namespaces, pods, without_dns }
+    }
+
+    fn selects_namespace(&self, selector: &Selector) -> bool {
+        self.namespaces.is_empty() || self.namespaces.iter().any(|(_, labels)| selector.matches(labels))
+    }
+
+    fn selects_pod(&self, namespace: Option<&str>, selector: &Selector) -> bool {
+        self.pods.is_empty()
+            || self.pods.iter().any(|(of, labels)| {
+                namespace.is_none_or(|namespace| namespace == of) && selector.matches(labels)
+            })
+    }
+
+    fn have_a_common_subject(&self, one: &ClusterPolicy, other: &ClusterPolicy) -> bool {
+        let about = |policy: &ClusterPolicy, of: &str, labels: &Labels| {
+            let namespace = self.namespaces.iter().find(|(name, _)| *name == of);
+            namespace.is_none_or(|(_, labels)| policy.namespaces.matches(labels))
+                && policy.pods.matches(labels)
+        };
+        self.pods.is_empty()
+            || self
+                .pods
+                .iter()
+                .any(|(of, labels)| [one, other].iter().all(|policy| about(policy, of, labels)))
+    }
+}
+
+/// Finds what is doubtful in a policy that an API server accepts.
+#[must_use]
+pub fn doubts(manifest: &Manifest, value: &Value, around: &Around<'_>) -> Vec<Problem> {
+    let mut found = Vec::new();
+    match policy_kind(manifest) {
+        Some(PolicyKind::Namespaced) => {
+            if let Ok(policy) = NetworkPolicy::from_json(value) {
+                namespaced(manifest, value, &policy, around, &mut found);
+            }
+        }
+        Some(PolicyKind::Cluster(_)) => {
+            if let Ok(policy) = ClusterPolicy::from_json(value) {
+                clusterwide(manifest, &policy, around, &mut found);
+            }
+        }
+        None => {}
+    }
+    found.into_iter().map(Problem::warning).collect()
+}
+
+fn namespaced(
+    manifest: &Manifest,
+    value: &Value,
+    policy: &NetworkPolicy,
+    around: &Around<'_>,
+    found: &mut Vec<Problem>,
+) {
+    let spec = &value["spec"];
+    if spec["policyTypes"].as_array().is_none_or(Vec::is_empty) {
+        types(manifest, spec, found);
+    }
+    let namespace = policy.name.namespace.as_str();
+    if !around.selects_pod(Some(namespace), &policy.pods) {
+        let message = format!("podSelector {} selects no pod of {namespace}", policy.pods);
+        found.push(hinted(at(manifest, "spec.podSelector", message), "the policy has no effect"));
+    }
+    for (direction, rules) in [(Direction::Ingress, &policy.ingress), (Direction::Egress, &policy.egress)] {
+        for (index, rule) in rules.iter().flatten().enumerate() {
+            let path = format!("spec.{}[{index}]", direction.as_str());
+            let peers = format!("{path}.{}", direction.peers());
+            let written = &spec[direction.as_str()][index][direction.peers()];
+            if written.as_array().is_some_and(Vec::is_empty) {
+                let message = format!("{}: [] allows everybody", direction.peers());
+                found.push(hinted(
+                    at(manifest, &peers, message),
+                    "an empty list of peers is no restriction; to allow nobody, leave the rule out",
+                ));
+            }
+            for (number, peer) in rule.peers.iter().enumerate() {
+                self::peer(manifest, &format!("{peers}[{number}]"), peer, namespace, around, found);
+            }
+            for (number, port) in rule.ports.iter().enumerate() {
+                let whom = match direction {
+                    Direction::Ingress => Listeners::Selected(namespace, &policy.pods),
+                    Direction::Egress => Listeners::Anybody,
+                };
+                self::port(manifest, &format!("{path}.ports[{number}]"), port, &whom, around, found);
+            }
+        }
+    }
+    if let Some(rules) = &policy.egress
+        && !around.without_dns
+        && !rules.is_empty()
+        && !rules.iter().any(|rule| opens_dns(&rule.ports))
+        && !another_opens_dns(policy, around)
+    {
+        found.push(hinted(
+            at(manifest, "spec.egress", format!("{} forgets DNS: no rule for egress opens UDP 53", manifest.object)),
+            "its pods cannot look names up; allow UDP and TCP 53 to the DNS pods (kube-system, k8s-app: kube-dns)",
+        ));
+    }
+}
+
+/// What leaving `policyTypes` out does.
+fn types(manifest: &Manifest, spec: &Value, found: &mut Vec<Problem>) {
+    let egress = spec["egress"].as_array();
+    if egress.is_some_and(Vec::is_empty) && spec["ingress"].is_null() {
+        found.push(hinted(
+            at(manifest, "spec.egress", "egress: [] without policyTypes denies all ingress, and no egress"),
+            "without policyTypes a policy is about Ingress, and about Egress only if it has rules for it; write policyTypes: [Egress]",
+        ));
+    } else if egress.is_some_and(|rules| !rules.is_empty()) && spec["ingress"].is_null() {
+        found.push(hinted(
+            at(manifest, "spec.egress", "rules for egress alone, without policyTypes, also deny all ingress"),
+            "write policyTypes: [Egress], or [Ingress, Egress] if that is meant",
+        ));
+    }
+}
+
+fn peer(
+    manifest: &Manifest,
+    path: &str,
+    peer: &Peer,
+    namespace: &str,
+    around: &Around<'_>,
+    found: &mut Vec<Problem>,
+) {
+    match peer {
+        Peer::Here(pods) if !around.selects_pod(Some(namespace), pods) => {
+            let message = format!("podSelector {pods} selects no pod of {namespace}");
+            let hint = "without a namespaceSelector a peer is about the policy's own namespace";
+            found.push(hinted(at(manifest, &format!("{path}.podSelector"), message), hint));
+        }
+        Peer::In(namespaces, _) if !around.selects_namespace(namespaces) => {
+            let message = format!("namespaceSelector {namespaces} matches no namespace");
+            let hint = "namespaces are selected by their labels; each has kubernetes.io/metadata.name";
+            found.push(hinted(at(manifest, &format!("{path}.namespaceSelector"), message), hint));
+        }
+        Peer::In(_, pods) if !around.selects_pod(None, pods) => {
+            let message = format!("podSelector {pods} selects no pod of any namespace");
+            found.push(hinted(
+                at(manifest, &format!("{path}.podSelector"), message),
+                "the peer matches nobody",
+            ));
+        }
+        Peer::Block(block, except) => {
+            host_bits(manifest, &format!("{path}.ipBlock.cidr"), *block, found);
+            for (index, hole) in except.iter().enumerate() {
+                host_bits(manifest, &format!("{path}.ipBlock.except[{index}]"), *hole, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn host_bits(manifest: &Manifest, path: &str, block: Network, found: &mut Vec<Problem>) {
+    let masked = block.masked();
+    if masked != block && !is_stand_in(block.address()) {
+        let message = format!("{block} means {masked}: the bits of a host count for nothing");
+        found.push(hinted(at(manifest, path, message), "for one address write /32, or /128"));
+    }
+}
+
+/// Who could listen on a port of a rule.
+enum Listeners<'a> {
+    /// Pods of a namespace.
+    Selected(&'a str, &'a Selector),
+    /// Any pod, and what is outside.
+    Anybody,
+}
+
+/// A port that nobody listens on. It is told only of pods whose ports are known.
+fn port(
+    manifest: &Manifest,
+    path: &str,
+    port: &PortRule,
+    listeners: &Listeners<'_>,
+    around: &Around<'_>,
+    found: &mut Vec<Problem>,
+) {
+    let pods = around.cluster.pods.iter().filter(|pod| match listeners {
+        Listeners::Selected(namespace, selector) => {
+            pod.name.namespace == *namespace && selector.matches(&pod.labels)
+        }
+        Listeners::Anybody => true,
+    });
+    let ports: Vec<_> = pods.flat_map(|pod| &pod.ports).collect();
+    if ports.is_empty() {
+        return;
+    }
+    let heard = ports.iter().any(|known| match port {
+        PortRule::All(protocol) => known.protocol == *protocol,
+        PortRule::Range(protocol, first, last) => {
+            known.protocol == *protocol && (*first..=*last).contains(&known.number)
+        }
+        PortRule::Named(protocol, name) => known.protocol == *protocol && known.name.as_deref() == Some(name),
+        PortRule::Name(name) => known.name.as_deref() == Some(name),
+    });
+    let outside =
+        matches!(listeners, Listeners::Anybody) && !matches!(port, PortRule::Named(..) | PortRule::Name(_));
+    if !heard && !outside {
+        let whom = match listeners {
+            Listeners::Selected(..) => "no pod that the policy selects",
+            Listeners::Anybody => "no pod",
+        };
+        let message = format!("{whom} has {port}");
+        found.push(hinted(
+            at(manifest, path, message),
+            "policies see the port of the pod, not that of a Service",
+        ));
+    }
+}
+
+fn opens_dns(ports: &[PortRule]) -> bool {
+    ports.is_empty()
+        || ports.iter().any(|port| match port {
+            PortRule::All(protocol) => *protocol == Protocol::Udp,
+            PortRule::Range(protocol, first, last) => {
+                *protocol == Protocol::Udp && (*first..=*last).contains(&53)
+            }
+            PortRule::Named(Protocol::Udp, name) | PortRule::Name(name) => name.contains("dns"),
+            PortRule::Named(..) => false,
+        })
+}
+
+/// Whether another policy of the namespace, for a pod that this one selects too, opens DNS.
+fn another_opens_dns(policy: &NetworkPolicy, around: &Around<'_>) -> bool {
+    around.cluster.policies.iter().any(|other| {
+        let together = |pod: &&crate::policy::Pod| {
+            pod.name.namespace == policy.name.namespace
+                && policy.pods.matches(&pod.labels)
+                && other.pods.matches(&pod.labels)
+        };
+        let same = other.pods == policy.pods
+            || other.pods.is_everything()
+            || around.cluster.pods.iter().any(|pod| together(&pod));
+        other.name.namespace == policy.name.namespace
+            && same
+            && other.egress.iter().flatten().any(|rule| opens_dns(&rule.ports))
+    })
+}
+
+fn clusterwide(manifest: &Manifest, policy: &ClusterPolicy, around: &Around<'_>, found: &mut Vec<Problem>) {
+    if !around.selects_namespace(&policy.namespaces) {
+        let message = format!("the subject's selector {} matches no namespace", policy.namespaces);
+        found.push(hinted(at(manifest, "spec.subject", message), "the policy has no effect"));
+    }
+    let same = around.cluster.cluster_policies.iter().find(|other| {
+        other.name != policy.name
+            && other.tier == policy.tier
+            && other.priority == policy.priority
+            && around.have_a_common_subject(policy, other)
+    });
+    if let Some(other) = same {
+        let message =
+            format!("{} has the same tier and priority: which of them wins is left open", other.name);
+        found.push(hinted(
+            at(manifest, "spec.priority", message),
+            "give every policy of a tier a priority of its own",
+        ));
+    }
+    for direction in Direction::BOTH {
+        for (index, rule) in policy.rules(direction).iter().enumerate() {
+            let path = format!("spec.{}[{index}]", direction.as_str());
+            for (number, peer) in rule.peers.iter().enumerate() {
+                let path = format!("{path}.{}[{number}]", direction.peers());
+                match peer {
+                    TierPeer::Pods(namespaces, _) if !around.selects_namespace(namespaces) => {
+                        let message = format!("{namespaces} matches no namespace");
+                        found.push(hinted(at(manifest, &path, message), "the peer matches nobody"));
+                    }
+                    TierPeer::Networks(blocks) => {
+                        for (which, block) in blocks.iter().enumerate() {
+                            host_bits(manifest, &format!("{path}.networks[{which}]"), *block, found);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn hinted(mut problem: Problem, hint: &str) -> Problem {
+    problem.hint(hint);
+    problem
+}

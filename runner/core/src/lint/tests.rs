@@ -1,0 +1,189 @@
+//! Contradictions and doubts, with their places.
+
+use super::scenario;
+use crate::parse::{self, Severity};
+
+/// What is wrong with a scenario: severity, line, message, related lines.
+fn found(text: &str) -> Vec<(Severity, u32, String, Vec<u32>)> {
+    let load: &mut parse::Load<'_> = &mut |_| Err("there are no files".to_owned());
+    let read =
+        parse::scenario("s.yaml", text.as_bytes(), load).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let problems = scenario(&read).into_iter();
+    problems
+        .map(|p| (p.severity, p.at.line, p.message, p.related.iter().map(|(at, _)| at.line).collect()))
+        .collect()
+}
+
+const HEAD: &str = "scenario: it is denied
+namespaces: { app: { labels: { purpose: app } }, data: }
+workloads:
+  app/api:
+  data/db: { labels: { app: db }, listens: [tcp/5432, udp/5432] }
+  data/backup: { listens: [tcp/1] }
+policies:
+  - apiVersion: networking.k8s.io/v1
+    kind: NetworkPolicy
+    metadata: { name: db, namespace: data }
+    spec:
+";
+
+fn with(rest: &str) -> Vec<(Severity, u32, String, Vec<u32>)> {
+    found(&format!("{HEAD}{rest}"))
+}
+
+#[test]
+fn contradictions_name_the_rule_at_both_places() {
+    let found = with(
+        "      podSelector: { matchLabels: { app: db } }
+      ingress:
+        - from: [{ podSelector: {} }]
+        - from: [{ namespaceSelector: { matchLabels: { purpose: app } } }]
+          ports: [{ port: 5432 }]
+expect:
+  allow: [app/api -> data/db udp/5432]
+  deny:
+    - app/api -> data/db tcp/5432
+    - data/backup -> data/db
+",
+    );
+    let places: Vec<_> = found.iter().map(|(s, line, _, related)| (*s, *line, related.clone())).collect();
+    assert_eq!(
+        places,
+        [(Severity::Error, 20, vec![15]), (Severity::Error, 18, vec![8]), (Severity::Error, 21, vec![14])],
+        "{found:#?}"
+    );
+    assert!(found[0].2.contains("NetworkPolicy data/db, ingress rule 2 lets it in"), "{}", found[0].2);
+    assert!(found[1].2.contains("isolates data/db for ingress, and no rule of it matches"), "{}", found[1].2);
+}
+
+#[test]
+fn a_family_alone_is_named() {
+    let found = with(
+        "      podSelector: { matchLabels: { app: db } }
+      ingress: [{ from: [{ ipBlock: { cidr: 0.0.0.0/0 } }] }]
+expect: { allow: [app/api -> data/db tcp/5432] }
+",
+    );
+    assert!(found[0].2.contains("'deny' over IPv6"), "{found:?}");
+}
+
+#[test]
+fn what_depends_on_the_cluster_is_no_contradiction() {
+    for expectation in ["allow", "deny"] {
+        let text = format!(
+            "      podSelector: {{}}
+      ingress: [{{ from: [{{ ipBlock: {{ cidr: 10.0.0.0/8 }} }}] }}]
+      egress: [{{ to: [{{ ipBlock: {{ cidr: fd00::/8 }} }}] }}]
+families: [4]
+expect: {{ {expectation}: [app/api -> data/db tcp/5432] }}
+"
+        );
+        assert_eq!(with(&text), [], "{expectation}");
+    }
+}
+
+#[test]
+fn steps_labels_and_deletions_count() {
+    let text = "scenario: labels
+namespaces: { a: }
+workloads: { a/x: , a/y: { labels: { role: y }, listens: [tcp/80] } }
+steps:
+  - apply:
+      - apiVersion: networking.k8s.io/v1
+        kind: NetworkPolicy
+        metadata: { name: p, namespace: a }
+        spec: { podSelector: { matchLabels: { role: y } } }
+    expect: { deny: [a/x -> a/y] }
+  - label: { a/y: { role: null } }
+    expect: { deny: [a/x -> a/y] }
+  - label: { a/y: { role: y } }
+    expect: { deny: [a/x -> a/y] }
+  - delete: NetworkPolicy a/p
+    expect: { deny: [a/x -> a/y] }
+";
+    let lines: Vec<u32> = found(text).iter().map(|(_, line, ..)| *line).collect();
+    assert_eq!(lines, [12, 16]);
+}
+
+#[test]
+fn rejections_have_the_path_of_the_api_server() {
+    let found = with(
+        "      podSelector: {}
+      ingress:
+        - from: [{}]
+          ports: [{ port: 80, endPort: 70 }]
+        - form: [{ podSelector: {} }]
+expect: { allow: [data/backup -> data/db] }
+",
+    );
+    let rejected: Vec<_> =
+        found.iter().map(|(_, line, message, _)| (*line, message.as_str())).take(3).collect();
+    assert_eq!(
+        rejected,
+        [
+            (15, "spec.ingress[0].ports[0].endPort: must not be less than the port, which is 80"),
+            (14, "spec.ingress[0].from[0]: must specify a peer"),
+            (16, "spec.ingress[1].form: unknown field 'form'"),
+        ]
+    );
+}
+
+#[test]
+fn doubts_are_warnings() {
+    let rules = "      podSelector: { matchLabels: { app: db } }\n";
+    let end = "expect: { unchecked: [], otherwise: policy }\n";
+    let twice = format!("{rules}      egress: []\n{end}");
+    for (text, words) in [
+        (twice.as_str(), "egress: [] without policyTypes denies all ingress"),
+        (&format!("{rules}      egress: [{{}}]\n{end}"), "also deny all ingress"),
+        (&format!("{rules}      ingress: [{{ from: [] }}]\n{end}"), "from: [] allows everybody"),
+        (&format!("      podSelector: {{ matchLabels: {{ app: pg }} }}\n{end}"), "selects no pod of data"),
+        (
+            &format!(
+                "{rules}      ingress: [{{ from: [{{ podSelector: {{ matchLabels: {{ role: api }} }} }}] }}]\n{end}"
+            ),
+            "selects no pod of data",
+        ),
+        (
+            &format!(
+                "{rules}      ingress: [{{ from: [{{ namespaceSelector: {{ matchLabels: {{ purpose: ap }} }} }}] }}]\n{end}"
+            ),
+            "matches no namespace",
+        ),
+        (
+            &format!("{rules}      ingress: [{{ from: [{{ ipBlock: {{ cidr: 10.1.2.3/8 }} }}] }}]\n{end}"),
+            "10.1.2.3/8 means 10.0.0.0/8",
+        ),
+        (
+            &format!("{rules}      ingress: [{{ ports: [{{ port: 5433 }}] }}]\n{end}"),
+            "no pod that the policy selects has TCP 5433",
+        ),
+        (
+            &format!("{rules}      ingress: [{{ ports: [{{ port: pg }}] }}]\n{end}"),
+            "has the TCP port named pg",
+        ),
+    ] {
+        let found = with(text);
+        assert!(
+            found.iter().any(|(s, _, message, _)| *s == Severity::Warning && message.contains(words)),
+            "{words}: {found:#?}"
+        );
+    }
+    let fine = format!(
+        "{rules}      ingress: [{{ from: [{{ ipBlock: {{ cidr: $ip4(app/api)/24 }} }}], ports: [{{ port: 5432 }}] }}]\n{end}"
+    );
+    assert_eq!(with(&fine), []);
+}
+
+#[test]
+fn dns_that_is_forgotten_is_said() {
+    let text = |expect: &str| {
+        format!(
+            "{HEAD}      podSelector: {{ matchLabels: {{ app: db }} }}\n      policyTypes: [Egress]\n      egress: [{{ ports: [{{ port: 5432 }}] }}]\n{expect}"
+        )
+    };
+    let forgotten = found(&text("expect: { allow: [data/db -> data/db tcp/5432] }\n"));
+    assert!(forgotten[0].2.contains("NetworkPolicy data/db forgets DNS"), "{forgotten:?}");
+    let thought_of = text("expect: { deny: [data/db -> cluster-dns] }\n");
+    assert_eq!(found(&thought_of), []);
+}

@@ -1,0 +1,177 @@
+//! What a run amounts to: counts of verdicts, and the conclusion that becomes the exit code.
+
+use super::{Canary, CanaryPair, End, FlowOutcome, Outcome, ScenarioOutcome, StepOutcome, Watched, What};
+use crate::verdict::{Kind, Reason};
+use serde::{Deserialize, Serialize};
+
+/// How many flows had which verdict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// As expected and proven.
+    pub matched: usize,
+    /// Not as expected.
+    pub mismatched: usize,
+    /// Not as expected, and a known deviation of the CNI.
+    pub deviating: usize,
+    /// Denied without a working control.
+    pub unproven: usize,
+    /// Nothing can be said.
+    pub inconclusive: usize,
+    /// The policies leave it open.
+    #[serde(default)]
+    pub unspecified: usize,
+}
+
+/// What a run amounts to, worst first: the exit codes of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Conclusion {
+    /// 130: interrupted.
+    Interrupted,
+    /// 6: policies are accepted and none is enforced.
+    NothingEnforced,
+    /// 1: a mismatch.
+    Mismatched,
+    /// 4: the cluster or the set-up failed.
+    SetUpFailed,
+    /// 3: something unproven or inconclusive.
+    Unclear,
+    /// 5: nothing was tried.
+    Nothing,
+    /// 0: everything matched.
+    Matched,
+}
+
+impl Conclusion {
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Matched => 0,
+            Self::Mismatched => 1,
+            Self::Unclear => 3,
+            Self::SetUpFailed => 4,
+            Self::Nothing => 5,
+            Self::NothingEnforced => 6,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, flow: &FlowOutcome) {
+        match (flow.verdict, &flow.deviation) {
+            (Kind::Mismatched | Kind::Inconclusive | Kind::Unproven, Some(_)) => self.deviating += 1,
+            (Kind::Matched, _) => self.matched += 1,
+            (Kind::Unspecified, _) => self.unspecified += 1,
+            (Kind::Mismatched, None) => self.mismatched += 1,
+            (Kind::Unproven, None) => self.unproven += 1,
+            (Kind::Inconclusive, None) => self.inconclusive += 1,
+        }
+    }
+
+    /// All flows.
+    #[must_use]
+    pub fn total(self) -> usize {
+        self.matched + self.mismatched + self.deviating + self.unproven + self.inconclusive + self.unspecified
+    }
+}
+
+impl std::ops::Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            matched: self.matched + other.matched,
+            mismatched: self.mismatched + other.mismatched,
+            deviating: self.deviating + other.deviating,
+            unproven: self.unproven + other.unproven,
+            inconclusive: self.inconclusive + other.inconclusive,
+            unspecified: self.unspecified + other.unspecified,
+        }
+    }
+}
+
+impl ScenarioOutcome {
+    /// All its flows, those of the restoration included.
+    pub fn flows(&self) -> impl Iterator<Item = (&StepOutcome, &FlowOutcome)> {
+        self.steps
+            .iter()
+            .chain(&self.restore)
+            .flat_map(|step| step.flows.iter().map(move |flow| (step, flow)))
+    }
+
+    /// Counts its verdicts.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        self.flows().for_each(|(_, flow)| tally.add(flow));
+        tally
+    }
+}
+
+impl Canary {
+    /// Whether every pair was tried with a working control and none was denied.
+    #[must_use]
+    pub fn nothing_enforced(&self) -> bool {
+        let open = |pair: &CanaryPair| matches!(pair.reason, Reason::NotEnforced | Reason::OnlyAnswerBlocked);
+        !self.pairs.is_empty() && self.pairs.iter().all(open)
+    }
+
+    /// Pairs of nodes between which the policy was not enforced.
+    pub fn open(&self) -> impl Iterator<Item = &CanaryPair> {
+        self.pairs.iter().filter(|pair| pair.verdict == Kind::Mismatched)
+    }
+}
+
+impl Outcome {
+    /// Counts all verdicts.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.scenarios.iter().map(ScenarioOutcome::tally).fold(Tally::default(), std::ops::Add::add)
+    }
+
+    /// Says what the run amounts to.
+    #[must_use]
+    pub fn conclusion(&self) -> Conclusion {
+        let tally = self.tally();
+        let denied = self
+            .scenarios
+            .iter()
+            .flat_map(ScenarioOutcome::flows)
+            .any(|(_, flow)| flow.expectation.denies() && flow.verdict == Kind::Matched);
+        let failed = self.scenarios.iter().any(|scenario| matches!(scenario.end, End::Failed { .. }));
+        let cut_short = self.scenarios.iter().any(|scenario| scenario.end == End::Interrupted);
+        let canary_open = self.canary.as_ref().is_some_and(|canary| canary.open().next().is_some());
+        let canary_unclear = self
+            .canary
+            .as_ref()
+            .is_some_and(|canary| canary.pairs.iter().any(|pair| pair.verdict != Kind::Matched));
+        let watched =
+            |what| self.scenarios.iter().filter_map(|s| s.watched.as_ref()).any(|w: &Watched| w.any(what));
+        let command_failed = self
+            .watch
+            .as_ref()
+            .and_then(|watch| watch.command.as_ref())
+            .is_some_and(|command| command.until_ms.is_some() && command.exit_code != Some(0));
+        if self.interrupted {
+            Conclusion::Interrupted
+        } else if !denied && self.canary.as_ref().is_some_and(Canary::nothing_enforced) {
+            Conclusion::NothingEnforced
+        } else if tally.mismatched > 0 || canary_open || watched(What::Leak) || watched(What::Gap) {
+            Conclusion::Mismatched
+        } else if failed || command_failed {
+            Conclusion::SetUpFailed
+        } else if tally.unproven + tally.inconclusive > 0
+            || canary_unclear
+            || cut_short
+            || watched(What::NotObserved)
+        {
+            Conclusion::Unclear
+        } else if tally.total() == tally.unspecified {
+            Conclusion::Nothing
+        } else {
+            Conclusion::Matched
+        }
+    }
+}

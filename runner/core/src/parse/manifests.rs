@@ -1,0 +1,120 @@
+//! Plain manifests, as Helm, kustomize or kubectl print them: several documents, lists, kinds of all sorts.
+
+use super::{
+    problem::{Problem, Problems},
+    tree::{Content, Node, shortened},
+    yaml,
+};
+use crate::{
+    policy::PolicyKind,
+    scenario::{Manifest, ObjectRef, Places},
+    snapshot::Snapshot,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Reads the objects of files, given by name and content. Every problem comes back; what has none is in the snapshot.
+///
+/// A kind that has nothing to do with policies is counted and passed over; an object without a namespace is in `default`, as
+/// kubectl puts it there.
+#[must_use]
+pub fn manifests(files: &[(String, Vec<u8>)]) -> (Snapshot, Vec<Problem>) {
+    let mut problems = Problems::default();
+    let mut found: Vec<Manifest> = Vec::new();
+    let mut places: BTreeMap<ObjectRef, usize> = BTreeMap::new();
+    for (name, bytes) in files {
+        let file: Arc<str> = name.as_str().into();
+        let Some(documents) = yaml::read_within(&yaml::GENERATED, &file, bytes, &mut problems) else {
+            continue;
+        };
+        for document in &documents {
+            objects(document, &mut |node| {
+                let Some(manifest) = object(node, &mut problems) else { return };
+                if let Some(first) = places.get(&manifest.object) {
+                    let first = found[*first].at.clone();
+                    problems
+                        .add(&node.at, format!("{} stands twice", manifest.object))
+                        .hint("of two objects of one name, the later one would replace the earlier one")
+                        .related(first, "first here");
+                } else {
+                    places.insert(manifest.object.clone(), found.len());
+                    found.push(manifest);
+                }
+            });
+        }
+    }
+    let mut snapshot = Snapshot::default();
+    // Namespaces and nodes first, so that others find their labels.
+    let (first, rest): (Vec<_>, Vec<_>) =
+        found.iter().partition(|manifest| matches!(manifest.object.kind.as_str(), "Namespace" | "Node"));
+    for manifest in first.into_iter().chain(rest) {
+        snapshot.add(manifest);
+    }
+    let first = files.first().map_or("", |(name, _)| name.as_str());
+    (snapshot, problems.into_sorted(first))
+}
+
+/// Hands over every object of a document, those of lists one by one.
+fn objects(node: &Node, each: &mut dyn FnMut(&Node)) {
+    let list = node.get("kind").and_then(Node::as_text).is_some_and(|kind| kind.ends_with("List"));
+    match (list, node.get("items").map(|items| &items.value)) {
+        (true, Some(Content::List(items))) => {
+            for item in items {
+                objects(item, each);
+            }
+        }
+        _ => each(node),
+    }
+}
+
+fn object(node: &Node, problems: &mut Problems) -> Option<Manifest> {
+    if node.is_null() {
+        return None;
+    }
+    if let Content::Map(entries) = &node.value
+        && entries.is_empty()
+    {
+        return None;
+    }
+    let text = |field: &str| node.get(field).and_then(Node::as_text);
+    let (Some(api_version), Some(kind)) = (text("apiVersion"), text("kind")) else {
+        let what = if let Content::Map(_) = node.value {
+            "it has no apiVersion and kind".to_owned()
+        } else {
+            node.describe()
+        };
+        problems.add(&node.at, format!("this is no manifest: {what}"));
+        return None;
+    };
+    if let Some(versions) = PolicyKind::versions(kind)
+        && PolicyKind::of(api_version, kind).is_none()
+        && !api_version.contains("calico")
+    {
+        let at = node.get("apiVersion").map_or(&node.at, |node| &node.at);
+        problems
+            .add(at, format!("there is no {kind} in '{}'", shortened(api_version)))
+            .hint(format!("write {}", versions.join(" or ")));
+        return None;
+    }
+    let metadata = |field: &str| node.get("metadata").and_then(|metadata| metadata.get(field)?.as_text());
+    let Some(name) = metadata("name").or_else(|| metadata("generateName")) else {
+        problems.add(&node.at, format!("a {} has no name", shortened(kind)));
+        return None;
+    };
+    let namespaced = !matches!(
+        kind,
+        "Namespace" | "Node" | "ClusterNetworkPolicy" | "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy"
+    );
+    let object = ObjectRef {
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        namespace: namespaced.then(|| metadata("namespace").unwrap_or("default").to_owned()),
+        name: name.to_owned(),
+    };
+    // Only of policies is it asked where their fields stand.
+    let places = if PolicyKind::of(api_version, kind).is_some() { node.places() } else { Places::default() };
+    let mut value = node.to_json();
+    if let Some(namespace) = &object.namespace {
+        value["metadata"]["namespace"] = namespace.as_str().into();
+    }
+    Some(Manifest { object, value, at: node.at.position(), places })
+}

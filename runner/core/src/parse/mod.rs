@@ -1,0 +1,53 @@
+//! From the text of a scenario to a checked [`Scenario`](crate::scenario::Scenario), or to every problem in it.
+//!
+//! The text becomes a tree in which every value knows its place; the tree is then read by hand, so that one mistake
+//! never hides another. Files that a scenario refers to are asked for through [`Load`]: nothing here opens a file.
+//!
+//! ```
+//! use flowproof_core::parse::{Load, scenario};
+//! let text = "
+//! scenario: the database answers
+//! namespaces: { app: , data: }
+//! workloads: { app/api: , data/postgres: { listens: [tcp/5432] } }
+//! expect: { allow: [app/api -> data/postgres] }
+//! ";
+//! let load: &mut Load<'_> = &mut |_| Err("there are no files here".to_owned());
+//! let scenario = scenario("example.yaml", text.as_bytes(), load).unwrap();
+//! assert_eq!(scenario.steps[0].expectations[0].flow.to_string(), "app/api -> data/postgres tcp/5432");
+//! ```
+
+mod deviations;
+mod document;
+mod expand;
+mod expect;
+mod fields;
+mod flow_text;
+mod listener_text;
+mod manifest;
+mod manifests;
+mod placement;
+mod port_text;
+mod problem;
+mod raw;
+mod schema;
+mod service;
+mod shadow;
+mod step;
+mod topology;
+mod tree;
+mod yaml;
+
+pub use deviations::{Comparison, Deviation, deviations};
+pub use document::{Load, Loaded, scenario};
+pub use expand::MAX_FLOWS;
+pub use listener_text::MAX_LISTENERS;
+pub use manifests::manifests;
+pub(crate) use problem::nearest;
+pub use problem::{Problem, Severity};
+pub use schema::json_schema;
+pub use topology::MAX_NAMESPACE_LENGTH;
+pub(crate) use tree::field_path;
+pub use yaml::{MAX_DEPTH, MAX_FILE_BYTES, MAX_MANIFEST_BYTES};
+
+#[cfg(test)]
+mod tests;

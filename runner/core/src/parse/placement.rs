@@ -1,0 +1,48 @@
+//! Placements that refer to each other in a circle: nobody could be placed first.
+
+use super::{problem::Problems, topology::Deployment};
+use crate::{name::Qualified, scenario::Placement};
+use std::collections::BTreeSet;
+
+/// Reports every circle once, at its first workload.
+pub(super) fn check(deployment: &Deployment, problems: &mut Problems) {
+    let mut in_circles: BTreeSet<&Qualified> = BTreeSet::new();
+    for (name, at) in &deployment.workloads {
+        if let Some(circle) = circle(deployment, name) {
+            if in_circles.insert(name) {
+                let others: Vec<String> = circle[1..].iter().map(ToString::to_string).collect();
+                problems
+                    .add(
+                        at,
+                        format!("the placement of {name} leads back to itself, over {}", others.join(", ")),
+                    )
+                    .hint("one workload of the circle must have a place of its own");
+            }
+            in_circles.extend(circle);
+        }
+    }
+}
+
+/// The workload to which the placement of another one refers.
+fn reference<'a>(deployment: &'a Deployment, name: &Qualified) -> Option<&'a Qualified> {
+    match &deployment.topology.workloads.get(name)?.placement {
+        Placement::SameAs(other) | Placement::OtherThan(other) => Some(other),
+        Placement::Any | Placement::Node(_) => None,
+    }
+}
+
+/// The workloads over which references lead from a workload back to itself, itself first.
+fn circle<'a>(deployment: &'a Deployment, start: &'a Qualified) -> Option<Vec<&'a Qualified>> {
+    let mut way = vec![start];
+    while let Some(next) = reference(deployment, way.last()?) {
+        if next == start {
+            return Some(way);
+        }
+        // A circle further on, which does not lead back here.
+        if way.contains(&next) {
+            return None;
+        }
+        way.push(next);
+    }
+    None
+}

@@ -1,0 +1,239 @@
+//! The kinds of policy.networking.k8s.io: `ClusterNetworkPolicy`, and `AdminNetworkPolicy`, `BaselineAdminNetworkPolicy`.
+
+use super::{
+    Violation,
+    field::Field,
+    label,
+    network::{network, port_name, protocol},
+};
+use crate::policy::tier::ClusterKind;
+
+/// Most entries of a list of a `ClusterNetworkPolicy`.
+const MOST: usize = 25;
+/// The longest name of a rule.
+const LONGEST_NAME: usize = 100;
+/// The lowest precedence.
+const LAST_PRIORITY: u64 = 1000;
+const EGRESS_PEERS: &[&str] = &["namespaces", "pods", "nodes", "networks", "domainNames"];
+const INGRESS_PEERS: &[&str] = &["namespaces", "pods"];
+
+/// Checks `spec` of a `ClusterNetworkPolicy`.
+pub(super) fn spec(field: &Field<'_>, found: &mut Vec<Violation>) {
+    let known = ["tier", "priority", "subject", "ingress", "egress"];
+    let Some(spec) = field.object(&known, found) else { return };
+    spec.get("tier").one_of(&["Admin", "Baseline"], found);
+    priority(&spec.get("priority"), found);
+    subject(&spec.get("subject"), found);
+    for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
+        let rules = spec.get(direction);
+        let items = rules.items(found);
+        at_most(&rules, items.len(), MOST, found);
+        for item in items {
+            rule(&item, peers, found);
+        }
+    }
+}
+
+/// Checks `spec` of the v1alpha1 kinds.
+pub(super) fn admin_spec(field: &Field<'_>, kind: ClusterKind, found: &mut Vec<Violation>) {
+    let admin = kind == ClusterKind::AdminNetworkPolicy;
+    let known: &[&str] =
+        if admin { &["priority", "subject", "ingress", "egress"] } else { &["subject", "ingress", "egress"] };
+    let actions: &[&'static str] = if admin { &["Allow", "Deny", "Pass"] } else { &["Allow", "Deny"] };
+    let Some(spec) = field.object(known, found) else { return };
+    if admin {
+        priority(&spec.get("priority"), found);
+    }
+    subject(&spec.get("subject"), found);
+    for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
+        let rules = spec.get(direction);
+        let items = rules.items(found);
+        at_most(&rules, items.len(), 4 * MOST, found);
+        for item in items {
+            let Some(rule) = item.object(&["name", "action", peers, "ports"], found) else { continue };
+            name(&rule.get("name"), found);
+            rule.get("action").one_of(actions, found);
+            self::peers(&rule.get(peers), peers, found);
+            for port in rule.get("ports").items(found) {
+                admin_port(&port, found);
+            }
+        }
+    }
+}
+
+fn rule(field: &Field<'_>, peers: &str, found: &mut Vec<Violation>) {
+    let Some(rule) = field.object(&["name", "action", peers, "protocols"], found) else { return };
+    name(&rule.get("name"), found);
+    rule.get("action").one_of(&["Accept", "Deny", "Pass"], found);
+    let kinds = self::peers(&rule.get(peers), peers, found);
+    let protocols = rule.get("protocols");
+    let items = protocols.items(found);
+    if items.is_empty() && !protocols.is_null() {
+        protocols.wrong("must have at least one entry; leave it out for every protocol", found);
+    }
+    at_most(&protocols, items.len(), MOST, found);
+    let mut named = false;
+    for item in items {
+        named |= protocol_entry(&item, found);
+    }
+    if named && kinds.iter().any(|kind| matches!(*kind, "networks" | "nodes" | "domainNames")) {
+        field.wrong("networks, nodes and domainNames have no named ports", found);
+    }
+    if kinds.contains(&"domainNames") && rule.get("action").value != "Accept" {
+        rule.get("action").wrong("domainNames go with the action Accept only", found);
+    }
+}
+
+/// Checks the peers of a rule and names their kinds.
+fn peers(field: &Field<'_>, direction: &str, found: &mut Vec<Violation>) -> Vec<&'static str> {
+    let items = field.items(found);
+    if items.is_empty() {
+        field.wrong("required: at least one peer", found);
+    }
+    at_most(field, items.len(), 4 * MOST, found);
+    let known = if direction == "from" { INGRESS_PEERS } else { EGRESS_PEERS };
+    let mut kinds = Vec::new();
+    for item in items {
+        let Some(peer) = item.object(known, found) else { continue };
+        let Some((kind, value)) = peer.exactly_one(known, &item, found) else { continue };
+        kinds.extend(EGRESS_PEERS.iter().copied().find(|known| *known == kind));
+        match kind {
+            "pods" => pods(&value, found),
+            "networks" => {
+                let blocks = value.items(found);
+                if blocks.is_empty() {
+                    value.wrong("must have at least one entry", found);
+                }
+                at_most(&value, blocks.len(), MOST, found);
+                for block in blocks {
+                    network(&block, found);
+                }
+            }
+            "domainNames" => {
+                let names = value.items(found);
+                if names.is_empty() {
+                    value.wrong("must have at least one entry", found);
+                }
+                for name in names {
+                    name.text(found);
+                }
+            }
+            _ => label::selector(&value, found),
+        }
+    }
+    kinds
+}
+
+fn subject(field: &Field<'_>, found: &mut Vec<Violation>) {
+    let Some(subject) = field.object(INGRESS_PEERS, found) else { return };
+    match subject.exactly_one(INGRESS_PEERS, field, found) {
+        Some(("pods", value)) => pods(&value, found),
+        Some((_, value)) => label::selector(&value, found),
+        None => {}
+    }
+}
+
+fn pods(field: &Field<'_>, found: &mut Vec<Violation>) {
+    let Some(pods) = field.object(&["namespaceSelector", "podSelector"], found) else { return };
+    label::selector(&pods.get("namespaceSelector"), found);
+    let selector = pods.get("podSelector");
+    if selector.is_null() {
+        selector.wrong("required", found);
+    }
+    label::selector(&selector, found);
+}
+
+/// Checks an entry of `protocols`; tells whether it names a port.
+fn protocol_entry(field: &Field<'_>, found: &mut Vec<Violation>) -> bool {
+    let known = ["tcp", "udp", "sctp", "destinationNamedPort"];
+    let Some(entry) = field.object(&known, found) else { return false };
+    let Some((kind, value)) = entry.exactly_one(&known, field, found) else { return false };
+    if kind == "destinationNamedPort" {
+        named_port(&value, found);
+        return true;
+    }
+    let Some(attributes) = value.object(&["destinationPort"], found) else { return false };
+    let port = attributes.get("destinationPort");
+    if port.is_null() {
+        value.wrong("must have destinationPort: an empty one is rejected (minProperties: 1)", found);
+        return false;
+    }
+    let keys = ["number", "range"];
+    let Some(ports) = port.object(&keys, found) else { return false };
+    match ports.exactly_one(&keys, &port, found) {
+        Some(("number", number)) => {
+            number.port(found);
+        }
+        Some((_, range)) => self::range(&range, found),
+        None => {}
+    }
+    false
+}
+
+fn range(field: &Field<'_>, found: &mut Vec<Violation>) {
+    let Some(range) = field.object(&["start", "end", "protocol"], found) else { return };
+    let [start, end] = ["start", "end"].map(|key| {
+        let at = range.get(key);
+        if at.is_null() {
+            at.wrong("required", found);
+        }
+        at.port(found)
+    });
+    if let (Some(start), Some(end)) = (start, end)
+        && start >= end
+    {
+        field.wrong("start must be less than end", found);
+    }
+}
+
+fn admin_port(field: &Field<'_>, found: &mut Vec<Violation>) {
+    let known = ["portNumber", "portRange", "namedPort"];
+    let Some(entry) = field.object(&known, found) else { return };
+    match entry.exactly_one(&known, field, found) {
+        Some(("namedPort", value)) => named_port(&value, found),
+        Some(("portRange", value)) => {
+            range(&value, found);
+            if let Some(range) = value.mapping(found) {
+                protocol(&range.get("protocol"), found);
+            }
+        }
+        Some((_, value)) => {
+            let Some(number) = value.object(&["protocol", "port"], found) else { return };
+            protocol(&number.get("protocol"), found);
+            let port = number.get("port");
+            if port.is_null() {
+                port.wrong("required", found);
+            }
+            port.port(found);
+        }
+        None => {}
+    }
+}
+
+fn named_port(field: &Field<'_>, found: &mut Vec<Violation>) {
+    if let Some(name) = field.text(found)
+        && let Some(why) = port_name(name)
+    {
+        field.wrong(format!("'{name}' is no name of a port: {why}"), found);
+    }
+}
+
+fn name(field: &Field<'_>, found: &mut Vec<Violation>) {
+    if field.text(found).is_some_and(|name| name.chars().count() > LONGEST_NAME) {
+        field.wrong(format!("has more than {LONGEST_NAME} characters"), found);
+    }
+}
+
+fn priority(field: &Field<'_>, found: &mut Vec<Violation>) {
+    if field.is_null() {
+        field.wrong("required: from 0, which goes first, to 1000", found);
+    } else if field.value.as_u64().is_none_or(|priority| priority > LAST_PRIORITY) {
+        field.wrong("must be a number from 0 to 1000", found);
+    }
+}
+
+fn at_most(field: &Field<'_>, entries: usize, most: usize, found: &mut Vec<Violation>) {
+    if entries > most {
+        field.wrong(format!("has {entries} entries; at most {most} are possible"), found);
+    }
+}

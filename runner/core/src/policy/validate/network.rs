@@ -1,0 +1,130 @@
+//! NetworkPolicy (networking.k8s.io/v1).
+
+use super::{Violation, field::Field, label};
+use crate::policy::network::Network;
+
+const PROTOCOLS: &[&str] = &["TCP", "UDP", "SCTP"];
+
+/// Checks `spec`.
+pub(super) fn spec(field: &Field<'_>, found: &mut Vec<Violation>) {
+    let known = ["podSelector", "policyTypes", "ingress", "egress"];
+    let Some(spec) = field.object(&known, found) else { return };
+    label::selector(&spec.get("podSelector"), found);
+    for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
+        for item in spec.get(direction).items(found) {
+            let Some(rule) = item.object(&[peers, "ports"], found) else { continue };
+            for port in rule.get("ports").items(found) {
+                self::port(&port, found);
+            }
+            for peer in rule.get(peers).items(found) {
+                self::peer(&peer, found);
+            }
+        }
+    }
+    let types = spec.get("policyTypes");
+    let given = types.items(found);
+    if given.len() > 2 {
+        types.wrong("may not have more than two entries", found);
+        return;
+    }
+    for item in given {
+        item.one_of(&["Ingress", "Egress"], found);
+    }
+}
+
+fn port(field: &Field<'_>, found: &mut Vec<Violation>) {
+    let Some(rule) = field.object(&["protocol", "port", "endPort"], found) else { return };
+    protocol(&rule.get("protocol"), found);
+    let (port, end) = (rule.get("port"), rule.get("endPort"));
+    if let Some(name) = port.value.as_str() {
+        if let Some(why) = port_name(name) {
+            port.wrong(format!("'{name}' is no name of a port: {why}"), found);
+        }
+        if !end.is_null() {
+            end.wrong("may not be set where the port is a name", found);
+        }
+    } else if port.is_null() {
+        if !end.is_null() {
+            end.wrong("may not be set without a port", found);
+        }
+    } else {
+        let (first, last) = (port.port(found), end.port(found));
+        if let (Some(first), Some(last)) = (first, last)
+            && last < first
+        {
+            end.wrong(format!("must not be less than the port, which is {first}"), found);
+        }
+    }
+}
+
+/// Checks a protocol, which may be absent.
+pub(super) fn protocol(field: &Field<'_>, found: &mut Vec<Violation>) {
+    if !field.is_null() {
+        field.one_of(PROTOCOLS, found);
+    }
+}
+
+/// Why a text is no name of a port (`IsValidPortName`).
+pub(super) fn port_name(name: &str) -> Option<&'static str> {
+    if name.is_empty() || name.len() > 15 {
+        Some("it has from 1 to 15 characters")
+    } else if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+        Some("it has lower-case letters, digits and '-' only")
+    } else if !name.bytes().any(|b| b.is_ascii_lowercase()) {
+        Some("it has at least one letter")
+    } else if name.contains("--") || name.starts_with('-') || name.ends_with('-') {
+        Some("'-' stands between letters or digits")
+    } else {
+        None
+    }
+}
+
+fn peer(field: &Field<'_>, found: &mut Vec<Violation>) {
+    let known = ["podSelector", "namespaceSelector", "ipBlock"];
+    let Some(peer) = field.object(&known, found) else { return };
+    let [pods, namespaces, block] = known.map(|key| peer.get(key));
+    for selector in [&pods, &namespaces] {
+        if !selector.is_null() {
+            label::selector(selector, found);
+        }
+    }
+    if !block.is_null() {
+        self::block(&block, found);
+        if !pods.is_null() || !namespaces.is_null() {
+            field.wrong("ipBlock may not stand beside another peer", found);
+        }
+    } else if pods.is_null() && namespaces.is_null() {
+        field.wrong("must specify a peer", found);
+    }
+}
+
+fn block(field: &Field<'_>, found: &mut Vec<Violation>) {
+    let Some(block) = field.object(&["cidr", "except"], found) else { return };
+    let cidr = block.get("cidr");
+    if cidr.is_null() || cidr.value == "" {
+        cidr.wrong("required", found);
+        return;
+    }
+    let Some(whole) = network(&cidr, found) else { return };
+    for item in block.get("except").items(found) {
+        let Some(hole) = network(&item, found) else { continue };
+        // One that stands for an address that is given later cannot be compared.
+        let comparable = crate::policy::world::is_stand_in(whole.address())
+            == crate::policy::world::is_stand_in(hole.address());
+        if !whole.is_strictly_wider_than(hole)
+            && (comparable || whole.address().is_ipv4() != hole.address().is_ipv4())
+        {
+            item.wrong(format!("must be a strict subset of cidr, which is {whole}"), found);
+        }
+    }
+}
+
+/// An address block.
+pub(super) fn network(field: &Field<'_>, found: &mut Vec<Violation>) -> Option<Network> {
+    let text = field.text(found)?;
+    let network = text.parse().ok();
+    if network.is_none() {
+        field.wrong(format!("'{text}' is no address block (CIDR)"), found);
+    }
+    network
+}

@@ -1,0 +1,62 @@
+//! What a cluster enforces: on which nodes, and which parts of the API.
+
+#[cfg(test)]
+mod documented;
+pub mod junit;
+pub mod lines;
+pub mod node;
+pub mod table;
+
+use flowproof_core::{
+    outcome::{FlowOutcome, Outcome},
+    scenario::Scenario,
+};
+use lines::{Line, Status};
+use node::{NodeReport, State};
+use serde::Serialize;
+
+/// What `flowproof check` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Every node that was tried, in the cluster's order.
+    pub nodes: Vec<NodeReport>,
+    /// Every capability that the suite shows.
+    pub capabilities: Vec<Line>,
+}
+
+impl Report {
+    /// Reads an outcome whose first scenarios are those of the nodes ([`node::scenario`]), and the others those of the suite.
+    pub fn read(nodes: &[String], suite: &[Scenario], outcome: &Outcome) -> Self {
+        let (first, outcomes) = outcome.scenarios.split_at(nodes.len().min(outcome.scenarios.len()));
+        Self { nodes: node::read_all(nodes, first), capabilities: lines::lines(suite, outcomes, outcome) }
+    }
+
+    /// Whether no node enforces anything.
+    pub fn nothing_enforced(&self) -> bool {
+        !self.nodes.is_empty() && self.nodes.iter().all(|node| node.state == State::Open)
+    }
+
+    /// The exit code, by the same rules as that of a run.
+    pub fn exit_code(&self) -> u8 {
+        let node = |state| self.nodes.iter().any(|node| node.state == state);
+        let capability = |status| self.capabilities.iter().any(|capability| capability.status == status);
+        if self.nothing_enforced() {
+            6
+        } else if [State::Open, State::Partly, State::CutOff].into_iter().any(node)
+            || capability(Status::NotEnforced)
+        {
+            1
+        } else if node(State::Failed) {
+            4
+        } else if node(State::Unclear) || capability(Status::Unclear) {
+            3
+        } else {
+            0
+        }
+    }
+}
+
+/// Where a flow died, if that was captured.
+fn died(flow: &FlowOutcome) -> String {
+    flow.evidence.captured.as_ref().map_or(String::new(), |captured| format!("; {}", captured.text))
+}

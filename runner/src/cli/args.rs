@@ -1,0 +1,542 @@
+//! The arguments, with the texts of `--help`.
+
+use crate::report::live;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use flowproof_core::compare::Tolerance;
+use std::{path::PathBuf, time::Duration};
+
+/// Proves that a Kubernetes network does what its policies say.
+#[derive(Debug, Parser)]
+#[command(name = "flowproof", version, max_term_width = 110, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  everything matched
+    1  at least one mismatch
+    2  usage, or a scenario that does not parse or check
+    3  no mismatch, but something unproven or inconclusive
+    4  the cluster is unreachable, forbids what is needed, or the set-up failed
+    5  nothing to run: no scenario or flow selected
+    6  the cluster accepts policies and enforces none of them
+  130  interrupted; cleaned up";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Deploy probers, play scenarios, compare what happens with what is expected
+    Run(Box<RunArgs>),
+    /// Tell whether the cluster enforces policies: on every node, and which parts
+    Check(Box<CheckArgs>),
+    /// Keep trying while something happens (an upgrade); report every leak and every gap
+    Watch(Box<WatchArgs>),
+    /// Show a saved run again: tables, HTML, JUnit
+    Report(ReportArgs),
+    /// Compare two saved runs, flow by flow
+    Compare(CompareArgs),
+    /// Tell what scenarios catch: play them in local clusters with the faults of real network plugins
+    Faults(FaultsArgs),
+    /// Check scenarios and policies without a cluster: what an API server rejects, what contradicts, what is doubtful
+    Lint(LintArgs),
+    /// Say why the policies allow or deny a flow
+    Explain(ExplainArgs),
+    /// Write scenarios that test policies: those of manifests, or those of a cluster
+    Generate(GenerateArgs),
+    /// Remove what runs left behind
+    Clean(CleanArgs),
+    /// The prober's image: an archive, or into kind, k3s, containerd
+    Image(ImageArgs),
+    /// Print the JSON Schema of scenario files
+    Schema,
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ClusterKind {
+    /// A Kubernetes cluster, chosen as kubectl does
+    Kube,
+    /// The local cluster: network namespaces on this machine
+    Local,
+}
+
+/// Which address families to try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FamilyChoice {
+    /// IPv4 only
+    #[value(name = "4")]
+    V4,
+    /// IPv6 only
+    #[value(name = "6")]
+    V6,
+    /// Whatever both ends have
+    Both,
+}
+
+/// Where pods run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlacementChoice {
+    /// All pods of a scenario on one node
+    SameNode,
+    /// On two nodes, so that as many flows as possible cross from one to the other
+    CrossNode,
+    /// Every scenario twice, once so and once so
+    Both,
+}
+
+/// By which way flows reach pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ViaChoice {
+    /// By the pod's address
+    Pod,
+    /// Through a ClusterIP Service in front of each pod
+    Service,
+    /// Both
+    Both,
+}
+
+/// Which cluster, and with whose rights.
+#[derive(Debug, Clone, Args)]
+pub struct KubeArgs {
+    /// The kubeconfig file [default: as kubectl: $KUBECONFIG, ~/.kube/config, in-cluster]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context [default: its current one]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
+/// How the prober's pods are made.
+#[derive(Debug, Clone, Args)]
+pub struct PodArgs {
+    /// The prober's image in a registry [default: the one that `flowproof image load` loads]
+    #[arg(long, value_name = "REF")]
+    pub image: Option<String>,
+    /// imagePullPolicy of the pods
+    #[arg(long, value_name = "POLICY", default_value = "IfNotPresent", value_parser = ["Always", "IfNotPresent", "Never"])]
+    pub pull_policy: String,
+    /// Name of a pull secret in the prober's namespaces, as NAMESPACE/NAME of a secret to copy; may be given more than once
+    #[arg(long = "pull-secret", value_name = "NAMESPACE/NAME")]
+    pub pull_secrets: Vec<String>,
+    /// A toleration of every pod, as KEY[=VALUE][:EFFECT] or "*"; may be given more than once
+    #[arg(long = "toleration", value_name = "TOLERATION")]
+    pub tolerations: Vec<String>,
+    /// Use only nodes with this label, as KEY=VALUE; may be given more than once
+    #[arg(long = "node-selector", value_name = "KEY=VALUE")]
+    pub node_selector: Vec<String>,
+    /// CPU that each pod requests
+    #[arg(long, value_name = "QUANTITY", default_value = "10m")]
+    pub cpu: String,
+    /// Memory that each pod requests
+    #[arg(long, value_name = "QUANTITY", default_value = "16Mi")]
+    pub memory: String,
+}
+
+/// Where an outcome goes.
+#[derive(Debug, Clone, Args)]
+pub struct OutputArgs {
+    /// Save the outcome as JSON, for `compare`, `report` and other programs; - for stdout instead of the tables
+    #[arg(long, visible_alias = "json", value_name = "FILE")]
+    pub save: Vec<PathBuf>,
+    /// Write a report as one HTML file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write a JUnit report
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Tell only what did not match
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// `flowproof report`.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// The saved outcome of a run or a watch
+    #[arg(value_name = "SAVED")]
+    pub saved: PathBuf,
+    /// Write a report as one HTML file; - for stdout instead of the tables
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write a JUnit report; - for stdout instead of the tables
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Tell only what did not match
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// `flowproof compare`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Exit codes: 0 nothing got worse, 1 something that matched no longer does, 2 usage, 5 nothing to compare"
+)]
+pub struct CompareArgs {
+    /// The saved outcome of the earlier run
+    #[arg(value_name = "BEFORE")]
+    pub before: PathBuf,
+    /// The saved outcome of the later run
+    #[arg(value_name = "AFTER")]
+    pub after: PathBuf,
+    /// What may get worse: slower=2x lets enforcement take twice as long, and fails what takes longer
+    /// [default: time is told, and fails nothing]
+    #[arg(long, value_name = "slower=FACTORx", value_parser = tolerance)]
+    pub tolerate: Option<Tolerance>,
+    /// Write the comparison as JSON; - for stdout instead of the table
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the comparison as Markdown; - for stdout instead of the table
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+}
+
+/// What is played, where and how.
+#[derive(Debug, Clone, Args)]
+pub struct PlayArgs {
+    /// Scenario files and directories [default: the shipped scenarios]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Where to run
+    #[arg(long, value_enum)]
+    pub cluster: Option<ClusterKind>,
+    #[command(flatten)]
+    /// Which Kubernetes cluster.
+    pub kube: KubeArgs,
+    #[command(flatten)]
+    /// How pods are made.
+    pub pods: PodArgs,
+    /// How long flows may take to settle after a change [default: 15s; 10s in a check; 45s for changed labels]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub settle: Option<Duration>,
+    /// How long a flow must go as expected before it counts as settled [default: 1s; 300ms in the local cluster]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub hold: Option<Duration>,
+    /// From one attempt of a flow to the next; longer for all when a lane has more than 100 flows
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration)]
+    pub interval: Duration,
+    /// Nodes of the local cluster [default: 2]
+    #[arg(long, value_name = "N")]
+    pub nodes: Option<u8>,
+    /// How long the local cluster's policy engine waits before it enforces a change
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub enforce_delay: Option<Duration>,
+    /// Have the local cluster enforce policies with this fault of a real network plugin
+    #[arg(long, value_name = "NAME")]
+    pub fault: Option<String>,
+    /// Address families to try
+    #[arg(long, value_enum, default_value = "both")]
+    pub family: FamilyChoice,
+    /// Where the pods run that scenarios do not place themselves [default: on all nodes in turn]
+    #[arg(long, value_enum)]
+    pub placement: Option<PlacementChoice>,
+    /// By which way flows to pods go
+    #[arg(long, value_enum, default_value = "pod")]
+    pub via: ViaChoice,
+    /// Play only scenarios whose file or claim contains this; may be given more than once
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Vec<String>,
+    /// Let flows go to the cluster's own Services, with bare TCP connects that carry nothing
+    #[arg(long)]
+    pub touch_live: bool,
+    /// Capture the headers of the flows' packets at both ends, to tell where flows that fail die; in Kubernetes the probers
+    /// then run as root with `NET_RAW`, which only the Pod Security level privileged allows
+    #[arg(long)]
+    pub capture: bool,
+    /// Do not first try whether the cluster enforces anything at all
+    #[arg(long)]
+    pub no_canary: bool,
+    /// Where the outcome goes.
+    #[command(flatten)]
+    pub outputs: OutputArgs,
+    /// How progress is told on stderr
+    #[arg(long, value_enum, default_value = "auto")]
+    pub progress: live::Style,
+}
+
+/// `flowproof run`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct RunArgs {
+    /// What is played, where and how.
+    #[command(flatten)]
+    pub play: PlayArgs,
+    /// Fail flows that are enforced later than this after the change [default: no limit but --settle]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub budget: Option<Duration>,
+    /// Scenarios side by side [default: 4; 16 in the local cluster]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// End at the first mismatch
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Leave the pods in place and say how to enter them
+    #[arg(long)]
+    pub keep: bool,
+    /// Limit for the whole run
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// `flowproof check`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = CHECK_EXIT_CODES)]
+pub struct CheckArgs {
+    /// What is played for the capabilities, where and how.
+    #[command(flatten)]
+    pub play: PlayArgs,
+    /// Only try every node; leave the capabilities out
+    #[arg(long)]
+    pub nodes_only: bool,
+    /// Write the capabilities as a Markdown table; - for stdout instead of the report
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+    /// Write what was found as JSON; - for stdout instead of the report
+    #[arg(long, value_name = "FILE")]
+    pub found: Option<PathBuf>,
+}
+
+const CHECK_EXIT_CODES: &str = "\
+Exit codes:
+    0  every node enforces, and every capability holds or deviates as known
+    1  a node or a capability does not
+    3  neither, but something is unclear
+    4  the cluster is unreachable, forbids what is needed, or a node could not be tried
+    6  no node enforces anything
+  130  interrupted; cleaned up";
+
+/// `flowproof watch`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = WATCH_HELP)]
+pub struct WatchArgs {
+    /// What is watched, where and how.
+    #[command(flatten)]
+    pub play: PlayArgs,
+    /// Watch for at least this long
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub at_least: Option<Duration>,
+    /// Watch until nothing has happened for this long, and since the command's end
+    #[arg(long, value_name = "DURATION", value_parser = duration, num_args = 0..=1, default_missing_value = "30s")]
+    pub until_stable: Option<Duration>,
+    /// A program to run meanwhile, with its arguments; what it writes goes to stderr
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+const WATCH_HELP: &str = "\
+A watch lasts until all that is asked for holds: --for is over, CMD has ended, --until-stable holds. After CMD alone it goes on for
+10 s; with none of them it lasts until Ctrl-C. Ctrl-C ends a watch and reports it; a second one removes everything at once.
+
+Exit codes: as of run; a leak or a gap is a mismatch (1), what was not observed is inconclusive (3), and a command that fails is 4.";
+
+/// `flowproof faults`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = FAULTS_EXIT_CODES)]
+pub struct FaultsArgs {
+    /// Scenario files and directories [default: the shipped scenarios]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// List the faults and play nothing
+    #[arg(long)]
+    pub list: bool,
+    /// Play each fault only until a scenario catches it
+    #[arg(long)]
+    pub first: bool,
+    /// Only this fault; may be given more than once [default: all]
+    #[arg(long = "fault", value_name = "NAME")]
+    pub faults: Vec<String>,
+    /// Play only scenarios whose file or claim contains this; may be given more than once
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Vec<String>,
+    /// How long flows may take to settle with a fault; a machine that is slow or busy needs more
+    #[arg(long, value_name = "DURATION", default_value = "1500ms", value_parser = duration)]
+    pub settle: Duration,
+    /// Nodes of each local cluster [default: 2]
+    #[arg(long, value_name = "N")]
+    pub nodes: Option<u8>,
+    /// Local clusters side by side [default: 7 for each processor]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Write the matrix, or the list, as JSON; - for stdout instead of the text
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+const FAULTS_EXIT_CODES: &str = "\
+Exit codes:
+    0  every fault is caught
+    1  a fault survives, or a scenario does not match without any fault
+    2  usage, or a scenario that does not parse or check
+    3  without any fault something is unproven or inconclusive
+    4  the local cluster cannot work here
+    5  nothing to play: no scenario selected";
+
+/// `flowproof lint`.
+#[derive(Debug, Clone, Args)]
+pub struct LintArgs {
+    /// Scenarios, or plain manifests: files, directories, - for stdin [default: the shipped scenarios]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Write the problems as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `flowproof explain`.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// The flow: 'app/api -> data/postgres tcp/5432'; ends are namespace/pod, namespace/deploy/name, service namespace/name,
+    /// node NAME, ip ADDRESS, cluster-dns
+    #[arg(value_name = "FLOW")]
+    pub flow: String,
+    /// Where namespaces, pods and policies are read.
+    #[command(flatten)]
+    pub given: GivenArgs,
+    /// Of a scenario, the state after this step [default: after the last]
+    #[arg(long, value_name = "N", requires = "files")]
+    pub step: Option<usize>,
+    /// The namespace of names that are written without one
+    #[arg(short, long, value_name = "NAME", default_value = "default")]
+    pub namespace: String,
+    /// Write the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where namespaces, pods and policies are read.
+#[derive(Debug, Clone, Args)]
+pub struct GivenArgs {
+    /// Manifests (files, directories, - for stdin), instead of a cluster; for explain also one scenario
+    #[arg(short, long = "file", value_name = "PATH", num_args = 1..)]
+    pub files: Vec<PathBuf>,
+    /// Read a live cluster, as happens without --file; nothing in it is changed
+    #[arg(long, value_name = "CLUSTER", value_parser = ["kube"], conflicts_with = "files")]
+    pub cluster: Option<String>,
+    /// Which Kubernetes cluster.
+    #[command(flatten)]
+    pub kube: KubeArgs,
+}
+
+/// `flowproof generate`.
+#[derive(Debug, Clone, Args)]
+pub struct GenerateArgs {
+    /// Make scenarios with shadows of the workloads that run in the cluster, under the policies that it has
+    #[arg(long, conflicts_with = "files")]
+    pub from_cluster: bool,
+    /// Where namespaces, pods and policies are read.
+    #[command(flatten)]
+    pub given: GivenArgs,
+    /// Where to write the scenarios, one file for each policy, or for each namespace with --from-cluster; it is made if it is
+    /// not there
+    #[arg(short, long, value_name = "DIRECTORY")]
+    pub out: PathBuf,
+    /// Write over files that are there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `flowproof clean`.
+#[derive(Debug, Clone, Args)]
+pub struct CleanArgs {
+    /// Runs to remove, by their ids
+    #[arg(value_name = "RUN", conflicts_with_all = ["all", "older_than"])]
+    pub runs: Vec<String>,
+    /// Remove everything that any run left behind, runs that are going on included
+    #[arg(long, conflicts_with = "older_than")]
+    pub all: bool,
+    /// Remove runs that began longer ago than this
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub older_than: Option<Duration>,
+    /// Which Kubernetes cluster.
+    #[command(flatten)]
+    pub kube: KubeArgs,
+}
+
+/// `flowproof image`.
+#[derive(Debug, Clone, Args)]
+pub struct ImageArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: ImageCommand,
+}
+
+/// What to do with the image.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ImageCommand {
+    /// Write an OCI archive, the same bytes every time
+    Save {
+        /// The file
+        file: PathBuf,
+    },
+    /// Put it where a cluster finds it
+    Load(ImageLoadArgs),
+    /// Print the image's reference
+    Name,
+}
+
+/// `flowproof image load`.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct ImageLoadArgs {
+    /// Into all nodes of a kind cluster
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "kind")]
+    pub kind: Option<String>,
+    /// Into this machine's containerd
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "")]
+    pub containerd: Option<String>,
+    /// Into this machine's k3s
+    #[arg(long)]
+    pub k3s: bool,
+}
+
+/// Reads `250ms`, `15s`, `2m`, `1h30m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration =
+        text.parse().map_err(|_| format!("'{text}' is no duration; write 250ms, 15s, 2m or 1h30m"))?;
+    Duration::try_from(span).map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+/// Reads `slower=2x`.
+fn tolerance(text: &str) -> Result<Tolerance, String> {
+    let factor =
+        text.strip_prefix("slower=").and_then(|factor| factor.trim_end_matches('x').parse::<f64>().ok());
+    match factor {
+        Some(factor) if factor.is_finite() && factor >= 1.0 => Ok(Tolerance { slower: Some(factor) }),
+        _ => Err(format!("'{text}' is no tolerance; write slower=2x, with a factor of 1 or more")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
+        assert!(duration("15").is_err());
+        assert!(duration("-3s").is_err());
+    }
+
+    #[test]
+    fn a_tolerance_is_a_factor() {
+        assert_eq!(tolerance("slower=2x"), Ok(Tolerance { slower: Some(2.0) }));
+        assert_eq!(tolerance("slower=1.5"), Ok(Tolerance { slower: Some(1.5) }));
+        for wrong in ["slower", "slower=0.5x", "slower=NaN", "slower=inf", "faster=2x", "2x"] {
+            assert!(tolerance(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `flowproof clean`: lists and removes what runs left behind.
+
+use super::{Failure, args::CleanArgs, run::connection, say};
+use crate::{
+    cluster::Wait,
+    kube::{Found, Kube, Remains},
+    run::duration_text,
+};
+use jiff::Timestamp;
+use std::{fmt::Write, io::Write as _, time::Duration};
+
+/// Carries out the command.
+pub async fn clean(args: CleanArgs) -> Result<u8, Failure> {
+    let cluster = Kube::connect(connection(&args.kube)).await?;
+    let Found { runs, unlisted } = cluster.runs().await?;
+    if !unlisted.is_empty() {
+        let kinds = unlisted.join(", ");
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: this user may not list {kinds}: none of them were looked for"
+        );
+    }
+    if let Some(unknown) = args.runs.iter().find(|id| !runs.iter().any(|run| run.run == **id)) {
+        return Err(Failure::usage(format!(
+            "there is nothing of a run '{unknown}' in context {}",
+            cluster.context()
+        ))
+        .hint("flowproof clean without arguments lists the runs that left something behind"));
+    }
+    if args.runs.is_empty() && !args.all && args.older_than.is_none() {
+        return say(&list(&runs));
+    }
+    let old = |run: &Remains| args.older_than.is_some_and(|limit| age(run).is_some_and(|age| age >= limit));
+    let mut text = String::new();
+    let mut removed = 0;
+    for run in runs.iter().filter(|run| args.all || args.runs.contains(&run.run) || old(run)) {
+        let gone = cluster.remove_run(&run.run, Wait::UntilGone).await?;
+        removed += 1;
+        let _ = writeln!(text, "{}  removed: {}", run.run, contents(&gone));
+    }
+    let _ = writeln!(text, "{removed} of {} runs removed", runs.len());
+    say(&text)
+}
+
+fn list(runs: &[Remains]) -> String {
+    let mut text = String::new();
+    for run in runs {
+        let age =
+            age(run).map_or_else(|| "of unknown age".to_owned(), |age| format!("{} old", duration_text(age)));
+        let by = if run.runner.is_empty() { String::new() } else { format!(" by {}", run.runner) };
+        let _ = writeln!(text, "{}  {age}{by}: {}", run.run, contents(run));
+    }
+    text += match runs.len() {
+        0 => "nothing was left behind\n",
+        _ => "remove them with: flowproof clean RUN… | --older-than 1h | --all\n",
+    };
+    text
+}
+
+fn age(run: &Remains) -> Option<Duration> {
+    Duration::try_from(Timestamp::now().duration_since(run.created?)).ok()
+}
+
+fn contents(run: &Remains) -> String {
+    let objects = run.objects.iter().map(ToString::to_string);
+    run.namespaces
+        .iter()
+        .map(|name| format!("namespace {name}"))
+        .chain(run.holders.iter().map(|holder| format!("deployment {holder} with its shadows")))
+        .chain(objects)
+        .collect::<Vec<_>>()
+        .join(", ")
+}

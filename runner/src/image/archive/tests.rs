@@ -1,0 +1,84 @@
+//! Reads the archive back as a container runtime would.
+
+use super::*;
+use crate::image::{PROBER, embedded};
+use std::io::Read;
+
+type Files = BTreeMap<String, (u32, u64, Vec<u8>)>;
+
+fn unpack(archive: &[u8]) -> Files {
+    let mut tar = tar::Archive::new(archive);
+    tar.entries()
+        .expect("it is a tar file")
+        .map(|entry| {
+            let mut entry = entry.expect("every entry can be read");
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).expect("the content can be read");
+            let header = entry.header().clone();
+            let name = entry.path().expect("the name is text").display().to_string();
+            (name, (header.mode().expect("a mode"), header.mtime().expect("a time"), content))
+        })
+        .collect()
+}
+
+fn read(files: &Files, name: &str) -> Value {
+    serde_json::from_slice(&files[name].2).expect("it is JSON")
+}
+
+/// Follows a descriptor and checks size and digest on the way.
+fn follow<'a>(files: &'a Files, descriptor: &Value) -> &'a [u8] {
+    let content = &files[&path(descriptor)].2;
+    assert_eq!(descriptor["size"], content.len());
+    assert_eq!(descriptor["digest"], format!("sha256:{}", digest(content)));
+    content
+}
+
+#[test]
+fn the_embedded_prober_is_static_and_small() {
+    let elf = Elf::read(PROBER).expect("it is ELF");
+    assert!(!elf.interpreted, "it must not need a loader");
+    assert!(PROBER.len() <= 4 << 20, "{} bytes", PROBER.len());
+}
+
+#[test]
+fn every_descriptor_leads_to_its_content() {
+    let image = embedded().expect("the prober can be packed");
+    let files = unpack(&image.archive);
+    let index = read(&files, "index.json");
+    let entry = &index["manifests"][0];
+    assert_eq!(entry["annotations"]["io.containerd.image.name"], image.reference.as_str());
+    assert_eq!(entry["platform"]["architecture"], image.architecture);
+    let manifest: Value = serde_json::from_slice(follow(&files, entry)).expect("a manifest");
+    let config: Value = serde_json::from_slice(follow(&files, &manifest["config"])).expect("a config");
+    assert_eq!(config["config"]["User"], "65532:65532");
+    assert_eq!(config["config"]["Entrypoint"], json!(["/flowproof-prober"]));
+    let layer = follow(&files, &manifest["layers"][0]);
+    assert_eq!(config["rootfs"]["diff_ids"][0], format!("sha256:{}", digest(layer)));
+
+    let layer = unpack(layer);
+    assert_eq!(layer["flowproof-prober"], (0o755, 0, PROBER.to_vec()));
+    assert!(["dev/", "etc/", "proc/", "sys/", "tmp/"].iter().all(|name| layer.contains_key(*name)));
+
+    let docker = read(&files, "manifest.json");
+    assert_eq!(docker[0]["RepoTags"], json!([image.reference]));
+    assert_eq!(docker[0]["Config"], path(&manifest["config"]));
+    assert_eq!(docker[0]["Layers"], json!([path(&manifest["layers"][0])]));
+    assert!(files.values().all(|(_, time, _)| *time == 0));
+}
+
+#[test]
+fn the_same_prober_gives_the_same_bytes_and_another_one_another_name() {
+    let image = embedded().expect("it can be packed");
+    assert_eq!(image, embedded().expect("it can be packed again"));
+    let mut other = PROBER.to_vec();
+    other.push(0);
+    let other = Image::pack(&other, env!("CARGO_PKG_VERSION")).expect("trailing bytes do no harm");
+    assert_ne!(image.reference, other.reference);
+}
+
+#[test]
+fn what_cannot_run_in_the_image_is_refused() {
+    assert!(matches!(Image::pack(b"#!/bin/sh", "1"), Err(ImageError::Machine)));
+    let dynamic = fs::read("/proc/self/exe").expect("the test can read itself");
+    assert!(matches!(Image::pack(&dynamic, "1"), Err(ImageError::Dynamic)));
+}

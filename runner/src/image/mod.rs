@@ -1,0 +1,22 @@
+//! The prober's image: built here, without a container engine and without a base image.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`archive`] | packs the prober into an OCI image archive, the same bytes every time |
+//! | [`elf`] | reads from the prober for which machine it is and whether it is static |
+//! | [`load`] | puts the archive where a cluster finds it: kind, containerd, k3s |
+
+mod archive;
+mod elf;
+mod load;
+
+pub use archive::{Image, ImageError};
+pub use load::{LoadError, Place, load};
+
+/// The prober that was built with this runner.
+pub const PROBER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/flowproof-prober"));
+
+/// Packs [`PROBER`] under the runner's own version.
+pub fn embedded() -> Result<Image, ImageError> {
+    Image::pack(PROBER, env!("CARGO_PKG_VERSION"))
+}

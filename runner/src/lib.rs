@@ -1,0 +1,29 @@
+//! The runner: reads scenarios, drives a cluster, judges and reports.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`cli`] | the command line: arguments, exit codes |
+//! | [`cluster`] | what a run needs of a place where it can happen |
+//! | [`kube`] | any Kubernetes cluster as such a place |
+//! | [`local`] | namespaces on this machine as such a place |
+//! | [`check`] | what a cluster enforces, by node and by capability |
+//! | [`faults`] | what a suite of scenarios catches |
+//! | [`image`] | the prober's image, without a container engine |
+//! | [`scenarios`], [`problems`] | scenario files, and how their problems are shown |
+//! | [`link`] | the stream to one prober |
+//! | [`run`] | a run: scenarios in, outcome out |
+//! | [`report`] | tables, live progress, `JUnit`, Markdown |
+
+pub mod check;
+pub mod cli;
+pub mod cluster;
+pub mod faults;
+pub mod image;
+pub mod kube;
+pub mod link;
+pub mod local;
+pub mod problems;
+pub mod report;
+pub mod run;
+pub mod scenarios;
+pub mod sources;

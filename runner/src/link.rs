@@ -1,0 +1,391 @@
+//! The runner's end of one prober's stream: handshake, resumption, clock offset, and the times of the run.
+//!
+//! A link outlives its streams: when one is lost it attaches again and takes up the record where it stopped. What the
+//! prober must listen on and try is kept as a wish ([`Wish`]) and said again to a prober that was restarted.
+
+use crate::cluster::{Cluster, ClusterError, PodName, Stream};
+use flowproof_core::{
+    record::{ArrivalRun, SourceRun},
+    time::Moment,
+};
+use flowproof_wire::{
+    Capture, Command, Event, FlowId, FlowSpec, Listener, ListenerStatus, MAX_LINE_BYTES, PROTOCOL, Pace,
+    Report, Revision,
+};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf},
+    sync::{mpsc, watch},
+    time::{interval, sleep, timeout},
+};
+
+/// Opening a stream through the API server takes milliseconds; a slow one, seconds.
+const ATTACH_DEADLINE: Duration = Duration::from_secs(15);
+/// A prober speaks first, at once.
+const HELLO_DEADLINE: Duration = Duration::from_secs(5);
+/// Reports come every 100 ms. A stream on which nothing came for this long is dead, or its prober is stopped.
+const SILENCE_DEADLINE: Duration = Duration::from_secs(3);
+/// The offset of the clocks is measured this often; the first measurements follow one another at once.
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// Pause before attaching again, doubled up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What a prober is to do.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wish {
+    /// The ports it answers on.
+    pub listeners: Vec<Listener>,
+    /// The flows it tries, and how often; `None` before the first.
+    pub flows: Option<(Arc<Vec<FlowSpec>>, Pace)>,
+}
+
+/// What a link tells, in the time of the run.
+#[derive(Debug)]
+pub enum News {
+    /// A stream was opened and the handshake done. `instance` differs when the prober was restarted.
+    Attached {
+        /// As in the prober's hello.
+        instance: u64,
+        /// Name servers of the pod.
+        name_servers: Vec<IpAddr>,
+        /// Search list of the pod.
+        search: Vec<String>,
+    },
+    /// A report.
+    Heard(Box<Heard>),
+    /// The stream was lost; the link goes on trying.
+    Lost(String),
+    /// The pod is gone for good.
+    Gone(String),
+}
+
+/// A report in the time of the run.
+#[derive(Debug)]
+pub struct Heard {
+    /// When the prober made it.
+    pub at: Moment,
+    /// Since when the prober has run without a hole.
+    pub steady: Moment,
+    /// Longest delay of the prober's timer since the last report.
+    pub lag: Duration,
+    /// Source spans.
+    pub source: Vec<(FlowId, SourceRun)>,
+    /// Arrival spans.
+    pub arrivals: Vec<(FlowId, ArrivalRun)>,
+    /// Listeners, with the period over which each was alive.
+    pub listeners: Vec<(ListenerStatus, Option<(Moment, Moment)>)>,
+    /// Spans that the prober had to drop: a hole in the record.
+    pub dropped: u64,
+    /// What it captured since the last report, if it captures.
+    pub capture: Option<Capture>,
+}
+
+/// What a link needs to know.
+pub struct LinkSpec {
+    /// Where the pod runs.
+    pub cluster: Arc<dyn Cluster>,
+    /// The pod.
+    pub pod: PodName,
+    /// Index under which the news are sent.
+    pub index: usize,
+    /// Goes into every nonce of the lane.
+    pub nonce: u64,
+    /// Zero of the run's clock.
+    pub zero: Instant,
+}
+
+/// Keeps a prober attached until the wish's sender or the news' receiver is dropped, or the pod is gone.
+pub async fn keep(
+    spec: LinkSpec,
+    mut wish: watch::Receiver<Wish>,
+    news: mpsc::UnboundedSender<(usize, News)>,
+) {
+    let mut known = Known::default();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let attached = timeout(ATTACH_DEADLINE, spec.cluster.attach(&spec.pod)).await;
+        let why = match attached {
+            Err(_) => format!("no stream to its prober within {} s", ATTACH_DEADLINE.as_secs()),
+            Ok(Err(error @ ClusterError::PodGone { .. })) => {
+                let _ = news.send((spec.index, News::Gone(error.to_string())));
+                return;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Ok(Ok(stream)) => match Session::open(stream, &spec, &mut known).await {
+                Err(why) => why,
+                Ok(mut session) => {
+                    pause = FIRST_PAUSE;
+                    match session.run(&spec, &mut known, &mut wish, &news).await {
+                        Ended::Over => return,
+                        Ended::Lost(why) => why,
+                    }
+                }
+            },
+        };
+        if news.send((spec.index, News::Lost(why))).is_err() {
+            return;
+        }
+        tokio::select! {
+            () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            closed = closed(&mut wish) => return closed,
+        }
+    }
+}
+
+/// Returns when nobody wishes anything any more.
+async fn closed(wish: &mut watch::Receiver<Wish>) {
+    while wish.changed().await.is_ok() {}
+}
+
+/// What outlives a stream.
+#[derive(Default)]
+struct Known {
+    instance: Option<u64>,
+    revision: Revision,
+    clock: Clock,
+}
+
+/// The offset from a prober's clock to the run's: the measurement with the shortest round trip wins.
+#[derive(Default)]
+struct Clock {
+    offset_us: i64,
+    round_trip: Option<Duration>,
+}
+
+impl Clock {
+    fn measured(&mut self, sent: Moment, received: Moment, prober_us: u64) {
+        let round_trip = received.since(sent);
+        // Clocks drift: a measurement that is not much worse than the best replaces it.
+        if self.round_trip.is_none_or(|best| round_trip <= best * 2) {
+            self.offset_us = i64::midpoint(sent.0, received.0) - prober_us.cast_signed();
+            self.round_trip = Some(self.round_trip.map_or(round_trip, |best| best.min(round_trip)));
+        }
+    }
+
+    fn moment(&self, prober_us: u64) -> Moment {
+        Moment(prober_us.cast_signed() + self.offset_us)
+    }
+}
+
+enum Ended {
+    /// Nobody needs the link any more.
+    Over,
+    Lost(String),
+}
+
+struct Session {
+    lines: BufReader<ReadHalf<Box<dyn Stream>>>,
+    writer: WriteHalf<Box<dyn Stream>>,
+    line: Vec<u8>,
+    hello: Option<News>,
+    restarted: bool,
+}
+
+impl Session {
+    async fn open(stream: Box<dyn Stream>, spec: &LinkSpec, known: &mut Known) -> Result<Self, String> {
+        let (reader, writer) = tokio::io::split(stream);
+        let mut session = Self {
+            lines: BufReader::with_capacity(64 * 1024, reader),
+            writer,
+            line: Vec::new(),
+            hello: None,
+            restarted: false,
+        };
+        let event = timeout(HELLO_DEADLINE, session.next())
+            .await
+            .map_err(|_| format!("its prober did not say hello within {} s", HELLO_DEADLINE.as_secs()))??;
+        let Event::Hello { protocol, version, instance, at_us, name_servers, search } = event else {
+            return Err(format!("its prober's first word was not a hello but {event:?}"));
+        };
+        if protocol != PROTOCOL {
+            return Err(format!(
+                "the prober in the pod (flowproof {version}) speaks protocol {protocol}, this flowproof {PROTOCOL}: the image is \
+                 another version's"
+            ));
+        }
+        session.restarted = known.instance.is_some_and(|before| before != instance);
+        if known.instance != Some(instance) {
+            *known = Known { instance: Some(instance), ..Known::default() };
+            let now = now(spec.zero);
+            known.clock.measured(now - HELLO_DEADLINE, now, at_us);
+            known.clock.offset_us = now.0 - at_us.cast_signed();
+        }
+        session.say(&Command::Hello { protocol: PROTOCOL, run: spec.nonce, have: known.revision }).await?;
+        session.hello = Some(News::Attached { instance, name_servers, search });
+        Ok(session)
+    }
+
+    async fn run(
+        &mut self,
+        spec: &LinkSpec,
+        known: &mut Known,
+        wish: &mut watch::Receiver<Wish>,
+        news: &mpsc::UnboundedSender<(usize, News)>,
+    ) -> Ended {
+        if let Some(hello) = self.hello.take()
+            && news.send((spec.index, hello)).is_err()
+        {
+            return Ended::Over;
+        }
+        match self.converse(spec, known, wish, news).await {
+            Ok(()) => Ended::Over,
+            Err(why) => Ended::Lost(why),
+        }
+    }
+
+    async fn converse(
+        &mut self,
+        spec: &LinkSpec,
+        known: &mut Known,
+        wish: &mut watch::Receiver<Wish>,
+        news: &mpsc::UnboundedSender<(usize, News)>,
+    ) -> Result<(), String> {
+        let mut said = Wish::default();
+        let current = wish.borrow_and_update().clone();
+        self.tell(&mut said, current).await?;
+        let mut pings = interval(PING_EVERY);
+        let mut pinged: Option<(u64, Moment)> = None;
+        let mut id = 0;
+        let mut last = Instant::now();
+        loop {
+            tokio::select! {
+                event = self.next() => {
+                    last = Instant::now();
+                    match event? {
+                        Event::Report(report) => {
+                            known.revision = report.revision;
+                            let heard = News::Heard(Box::new(heard(report, &known.clock)));
+                            if news.send((spec.index, heard)).is_err() {
+                                return Ok(());
+                            }
+                            self.say(&Command::Ack { have: known.revision }).await?;
+                        }
+                        Event::Pong { id: answered, at_us } => match pinged.take() {
+                            Some((asked, sent)) if asked == answered => known.clock.measured(sent, now(spec.zero), at_us),
+                            _ => {}
+                        },
+                        Event::Refused { message } => return Err(format!("its prober refused a command: {message}")),
+                        Event::Hello { .. } => return Err("its prober said hello twice".to_owned()),
+                    }
+                }
+                changed = wish.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    let current = wish.borrow_and_update().clone();
+                    self.tell(&mut said, current).await?;
+                }
+                _ = pings.tick() => {
+                    if last.elapsed() > SILENCE_DEADLINE {
+                        return Err(format!("nothing came from its prober for {} ms", last.elapsed().as_millis()));
+                    }
+                    id += 1;
+                    pinged = Some((id, now(spec.zero)));
+                    self.say(&Command::Ping { id }).await?;
+                }
+            }
+        }
+    }
+
+    /// Tells the prober what changed between what it was told and what is wished.
+    async fn tell(&mut self, said: &mut Wish, wish: Wish) -> Result<(), String> {
+        if said.listeners != wish.listeners {
+            self.say(&Command::Listen { listeners: wish.listeners.clone() }).await?;
+        }
+        if let Some((flows, pace)) = &wish.flows
+            && said.flows != wish.flows
+        {
+            self.say(&Command::Try { flows: flows.to_vec(), pace: *pace }).await?;
+        }
+        *said = wish;
+        Ok(())
+    }
+
+    async fn say(&mut self, command: &Command) -> Result<(), String> {
+        let mut line = serde_json::to_vec(command).expect("a command is valid JSON");
+        line.push(b'\n');
+        let write = async {
+            self.writer.write_all(&line).await?;
+            self.writer.flush().await
+        };
+        match timeout(SILENCE_DEADLINE, write).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(format!("the stream to its prober broke: {error}")),
+            Err(_) => {
+                Err(format!("the stream to its prober took nothing for {} s", SILENCE_DEADLINE.as_secs()))
+            }
+        }
+    }
+
+    /// Reads the next event. Safe to cancel: an unfinished line stays in the buffer.
+    async fn next(&mut self) -> Result<Event, String> {
+        let limit = (MAX_LINE_BYTES + 1 - self.line.len()) as u64;
+        let read = (&mut self.lines).take(limit).read_until(b'\n', &mut self.line).await;
+        match read {
+            Err(error) => Err(format!("the stream to its prober broke: {error}")),
+            Ok(_) if self.line.last() != Some(&b'\n') => Err(if self.line.len() > MAX_LINE_BYTES {
+                format!("its prober sent a line of more than {MAX_LINE_BYTES} bytes")
+            } else {
+                "the stream to its prober ended".to_owned()
+            }),
+            Ok(_) => {
+                let event = serde_json::from_slice(&self.line)
+                    .map_err(|error| format!("its prober sent a line that is no event: {error}"));
+                self.line.clear();
+                event
+            }
+        }
+    }
+}
+
+/// The moment that it is.
+pub fn now(zero: Instant) -> Moment {
+    Moment(0) + zero.elapsed()
+}
+
+fn heard(report: Report, clock: &Clock) -> Heard {
+    let source = |span: flowproof_wire::SourceSpan| {
+        let run = SourceRun {
+            first: span.first,
+            last: span.last,
+            first_at: clock.moment(span.first_us),
+            last_at: clock.moment(span.last_us),
+            min: Duration::from_micros(span.min_us),
+            max: Duration::from_micros(span.max_us),
+            observation: span.observation,
+        };
+        (span.flow, run)
+    };
+    let arrival = |span: flowproof_wire::ArrivalSpan| {
+        let run = ArrivalRun {
+            first: span.first,
+            last: span.last,
+            first_at: clock.moment(span.first_us),
+            last_at: clock.moment(span.last_us),
+            peer: span.peer,
+        };
+        (span.flow, run)
+    };
+    let listener = |status: ListenerStatus| {
+        let period = status
+            .since_us
+            .zip(status.alive_us)
+            .map(|(since, alive)| (clock.moment(since), clock.moment(alive)));
+        (status, period)
+    };
+    Heard {
+        at: clock.moment(report.at_us),
+        steady: clock.moment(report.steady_us),
+        lag: Duration::from_micros(report.lag_us),
+        source: report.source.into_iter().map(source).collect(),
+        arrivals: report.arrivals.into_iter().map(arrival).collect(),
+        listeners: report.listeners.into_iter().map(listener).collect(),
+        dropped: report.dropped_spans,
+        capture: report.capture,
+    }
+}

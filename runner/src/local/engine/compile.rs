@@ -1,0 +1,668 @@
+//! Compiles policies to rules, for the pods of one node.
+//!
+//! Numbers in comments are those of the rules of NetworkPolicy in the project's semantics page. A fault changes the result at
+//! the place where the right thing is done.
+
+mod tiers;
+
+use super::{
+    policy::{Direction, NetworkPolicy, Peer, Port, PortMatch, Rule as PolicyRule},
+    ranges::{Addresses, Kind},
+    ruleset::{Action, Chain, Key, Match, Rule, Ruleset, Side, Table},
+    selector::Selector,
+    services::{add_services, kind_of},
+    tier::ClusterPolicy,
+    view::{Pod, View},
+};
+use crate::local::{
+    address,
+    fault::Fault,
+    message::{ContainerPort, Name, Protocol},
+};
+use flowproof_core::scenario::Labels;
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+};
+use tiers::CompiledCluster;
+
+/// What the engine takes for the state of the API, and the faults of its memory in it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Perceived {
+    /// The true state.
+    pub(crate) view: View,
+    /// Labels of namespaces as policies see them; the view's where absent.
+    pub(crate) namespace_labels: BTreeMap<String, Labels>,
+    /// Labels of pods as peers; the view's where absent.
+    pub(crate) peer_labels: BTreeMap<Name, Labels>,
+    /// Labels of pods as what policies apply to; the view's where absent.
+    pub(crate) subject_labels: BTreeMap<Name, Labels>,
+    /// Policies as the engine has them.
+    pub(crate) policies: Vec<Arc<NetworkPolicy>>,
+    /// Cluster policies as the engine has them.
+    pub(crate) cluster_policies: Vec<Arc<ClusterPolicy>>,
+    /// Pods that are not policed.
+    pub(crate) unpoliced: Vec<Name>,
+    /// Pods that are denied everything, per direction.
+    pub(crate) stuck: Vec<(Name, Direction)>,
+    /// Pods that are left out of the sets of peers of a policy.
+    pub(crate) missing_peers: Vec<(Name, Name)>,
+    /// Pods that a policy does not apply to although it selects them.
+    pub(crate) missing_subjects: Vec<(Name, Name)>,
+    /// Pods that are gone and still peers.
+    pub(crate) ghosts: Vec<Arc<Pod>>,
+}
+
+/// Compiles the rules of a node, by its number; `nodes` are the addresses of all of them.
+pub(crate) fn compile(
+    perceived: &Perceived,
+    node: u8,
+    nodes: &[Vec<IpAddr>],
+    fault: Option<Fault>,
+) -> Ruleset {
+    let mut rules = Ruleset::default();
+    add_services(&mut rules, &perceived.view);
+    let compiler = Compiler::new(perceived, nodes, fault);
+    for pod in perceived.view.pods.values().filter(|pod| pod.node == node && !pod.host_network) {
+        add_hairpin(&mut rules, pod, fault);
+        if fault == Some(Fault::NothingEnforced)
+            || fault == Some(Fault::NodeAgentDead) && node == 2
+            || perceived.unpoliced.contains(&pod.name)
+        {
+            continue;
+        }
+        for direction in [Direction::Egress, Direction::Ingress] {
+            if let Some(chain) = compiler.chain(pod, direction) {
+                let chain = Arc::new(chain);
+                for address in &pod.addresses {
+                    let kind = kind_of(*address);
+                    if fault == Some(Fault::V6Unpoliced) && kind == Kind::V6 {
+                        continue;
+                    }
+                    let table = match direction {
+                        Direction::Egress => Table::Egress(kind),
+                        Direction::Ingress => Table::Ingress(kind),
+                    };
+                    rules.set(table, Key::Address(*address), &chain);
+                }
+            }
+        }
+    }
+    rules
+}
+
+fn single(then: Action) -> Arc<Chain> {
+    Arc::new(Chain(vec![Rule { when: Vec::new(), then }]))
+}
+
+/// A pod that reaches itself through a Service: its own answer would come from its own address, so that the source is
+/// translated. A pod cannot block access to itself (34).
+fn add_hairpin(rules: &mut Ruleset, pod: &Pod, fault: Option<Fault>) {
+    static MASQUERADE: LazyLock<Arc<Chain>> = LazyLock::new(|| single(Action::Masquerade));
+    static ACCEPT: LazyLock<Arc<Chain>> = LazyLock::new(|| single(Action::Accept));
+    for address in &pod.addresses {
+        let (kind, key) = (kind_of(*address), Key::Pair(*address, *address));
+        rules.set(Table::HairpinSource(kind), key, &MASQUERADE);
+        if fault != Some(Fault::HairpinBlocked) {
+            rules.set(Table::Hairpin(kind), key, &ACCEPT);
+        }
+    }
+}
+
+struct Compiler<'a> {
+    perceived: &'a Perceived,
+    nodes: &'a [Vec<IpAddr>],
+    fault: Option<Fault>,
+    policies: Vec<Compiled<'a>>,
+    /// In the order of their priorities.
+    cluster_policies: Vec<CompiledCluster<'a>>,
+}
+
+/// A policy and the addresses of its peers, which do not depend on the pod it applies to.
+struct Compiled<'a> {
+    policy: &'a NetworkPolicy,
+    ingress: Vec<Peers>,
+    egress: Vec<Peers>,
+}
+
+/// Who a rule is about.
+#[derive(Clone)]
+enum Peers {
+    Everybody,
+    Some { all: Addresses, pods: Vec<Arc<Pod>> },
+}
+
+/// What a rule lets through.
+struct Clause {
+    peers: Peers,
+    ports: Vec<Port>,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(perceived: &'a Perceived, nodes: &'a [Vec<IpAddr>], fault: Option<Fault>) -> Self {
+        let mut compiler =
+            Self { perceived, nodes, fault, policies: Vec::new(), cluster_policies: Vec::new() };
+        let policies = perceived.policies.iter().map(|policy| Compiled {
+            policy,
+            ingress: policy.ingress.iter().map(|rule| compiler.peers(policy, rule)).collect(),
+            egress: policy.egress.iter().map(|rule| compiler.peers(policy, rule)).collect(),
+        });
+        compiler.policies = policies.collect();
+        compiler.cluster_policies = compiler.compiled_cluster_policies();
+        compiler
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == Some(fault)
+    }
+
+    /// Labels of a pod as policies see them that may apply to it.
+    fn labels_as_subject<'b>(&'b self, pod: &'b Pod) -> &'b Labels {
+        self.perceived.subject_labels.get(&pod.name).unwrap_or(&pod.labels)
+    }
+
+    /// Labels of a pod as policies see them of which it may be a peer.
+    fn labels_as_peer<'b>(&'b self, pod: &'b Pod) -> &'b Labels {
+        self.perceived.peer_labels.get(&pod.name).unwrap_or(&pod.labels)
+    }
+
+    /// Labels of a namespace as policies see them.
+    fn namespace_labels(&self, name: &str) -> &Labels {
+        static NONE: Labels = Labels::new();
+        let view = || self.perceived.view.namespaces.get(name);
+        self.perceived.namespace_labels.get(name).or_else(view).unwrap_or(&NONE)
+    }
+
+    /// The rules of the policies of its namespace; `None` when no policy isolates it there.
+    fn namespaced(&self, pod: &Pod, direction: Direction) -> Option<Chain> {
+        let stuck = self.perceived.stuck.iter().any(|(name, stuck)| *name == pod.name && *stuck == direction);
+        let mut isolating: Vec<_> =
+            self.policies.iter().filter(|compiled| self.isolates(compiled.policy, pod, direction)).collect();
+        if isolating.is_empty() && !stuck {
+            return None;
+        }
+        match self.fault {
+            Some(Fault::LastPolicyWins) => isolating = isolating.split_off(isolating.len().saturating_sub(1)),
+            Some(Fault::FirstPolicyWins) => isolating.truncate(1),
+            _ => {}
+        }
+        let mut rules = self.shortcuts(pod, direction, &isolating);
+        let per_policy: Vec<Vec<Rule>> =
+            isolating.iter().map(|compiled| self.rules_of(compiled, pod, direction, &isolating)).collect();
+        if self.has(Fault::PoliciesIntersect) {
+            rules.extend(intersection(per_policy));
+        } else {
+            rules.extend(per_policy.into_iter().flatten());
+        }
+        rules.push(Rule { when: Vec::new(), then: Action::Deny });
+        Some(Chain(rules))
+    }
+
+    /// What faults do before any policy is looked at.
+    fn shortcuts(&self, pod: &Pod, direction: Direction, isolating: &[&Compiled<'_>]) -> Vec<Rule> {
+        let translated = |then| vec![Rule { when: vec![Match::Translated], then }];
+        let mut rules = Vec::new();
+        let mut allow = |addresses: Addresses| {
+            let peers = Peers::Some { all: addresses, pods: Vec::new() };
+            self.allow(&mut rules, &peers, pod, direction, &[]);
+        };
+        match (self.fault, direction) {
+            (Some(Fault::ExceptIsDeny), _) => rules = self.denied_exceptions(isolating, pod, direction),
+            (Some(Fault::OnlyTcpPoliced), _) => rules.push(unpoliced(Protocol::Udp)),
+            (Some(Fault::OnlyUdpPoliced), _) => rules.push(unpoliced(Protocol::Tcp)),
+            (Some(Fault::DnsExempt), Direction::Egress) => {
+                for protocol in [Protocol::Udp, Protocol::Tcp] {
+                    let when = vec![Match::Protocol(protocol), Match::Port(53, 53)];
+                    rules.push(Rule { when, then: Action::Allow });
+                }
+            }
+            (Some(Fault::ServiceEgressUnpoliced), Direction::Egress)
+            | (Some(Fault::ServiceIngressUnpoliced), Direction::Ingress) => rules = translated(Action::Allow),
+            (Some(Fault::ServiceBeforeTranslation), Direction::Egress) => rules = translated(Action::Deny),
+            (Some(Fault::OutsideUnpoliced), Direction::Egress) => {
+                let mut outside = Addresses::all();
+                outside.remove_all(&networks(&address::pods_and_services()));
+                allow(outside);
+            }
+            (Some(Fault::NodesExempt), Direction::Ingress) => {
+                let mut nodes = Addresses::default();
+                self.nodes.iter().flatten().for_each(|address| nodes.add(*address));
+                allow(nodes);
+            }
+            _ => {}
+        }
+        rules
+    }
+
+    fn isolates(&self, policy: &NetworkPolicy, pod: &Pod, direction: Direction) -> bool {
+        let name = &policy.name;
+        if name.namespace != pod.name.namespace && !self.has(Fault::PolicyEverywhere) {
+            return false;
+        }
+        let labels = self.labels_as_subject(pod);
+        if !policy.pods.selects(labels, self.fault)
+            || self.perceived.missing_subjects.contains(&(name.clone(), pod.name.clone()))
+        {
+            return false;
+        }
+        let isolates = match self.fault {
+            Some(Fault::FirstTypeOnly) => policy.types.first() == Some(&direction),
+            Some(Fault::IngressIsolatesEgress) if direction == Direction::Egress => !policy.types.is_empty(),
+            Some(Fault::EgressIsolatesIngress) if direction == Direction::Ingress => !policy.types.is_empty(),
+            Some(Fault::SectionsAreTypes) => {
+                policy.isolates(direction) || !policy.rules(direction).is_empty()
+            }
+            Some(Fault::EgressIgnored) if direction == Direction::Egress => false,
+            Some(Fault::IngressIgnored) if direction == Direction::Ingress => false,
+            _ => policy.isolates(direction),
+        };
+        let rules = policy.rules(direction);
+        match self.fault {
+            Some(Fault::EmptyPolicyIgnored) if rules.is_empty() => false,
+            Some(Fault::SctpPolicyIgnored) if rules.iter().flat_map(|rule| &rule.ports).any(is_sctp) => false,
+            _ => isolates,
+        }
+    }
+
+    /// The rules that one policy brings, without the final deny (14).
+    fn rules_of(
+        &self,
+        compiled: &Compiled<'_>,
+        pod: &Pod,
+        direction: Direction,
+        isolating: &[&Compiled<'_>],
+    ) -> Vec<Rule> {
+        if !compiled.policy.isolates(direction) && !self.has(Fault::SectionsAreTypes) {
+            // Isolated by a fault only: its rules for this direction do not count (13).
+            return Vec::new();
+        }
+        let peers = match direction {
+            Direction::Ingress => &compiled.ingress,
+            Direction::Egress => &compiled.egress,
+        };
+        let given = compiled.policy.rules(direction);
+        let mut clauses: Vec<Clause> = given
+            .iter()
+            .zip(peers)
+            .filter(|(rule, _)| {
+                !(self.has(Fault::SameBlockOverwritten) && overwritten(rule, direction, isolating))
+            })
+            .map(|(rule, peers)| Clause { peers: peers.clone(), ports: self.ports(rule) })
+            .collect();
+        match self.fault {
+            Some(Fault::FirstRuleOnly) => clauses.truncate(1),
+            Some(Fault::RulesMerged) => clauses = merged(clauses).into_iter().collect(),
+            _ => {}
+        }
+        clauses.iter().flat_map(|clause| self.rules_for(clause, pod, direction)).collect()
+    }
+
+    fn ports(&self, rule: &PolicyRule) -> Vec<Port> {
+        let mut ports = rule.ports.clone();
+        match self.fault {
+            Some(Fault::FourPortsPerRule) => ports.truncate(4),
+            Some(Fault::RangesOverwritten) => {
+                let last = ports.iter().rposition(is_range);
+                let mut index = 0;
+                ports.retain(|port| {
+                    index += 1;
+                    !is_range(port) || last == Some(index - 1)
+                });
+            }
+            _ => {}
+        }
+        ports
+    }
+
+    /// One clause, for one pod.
+    fn rules_for(&self, clause: &Clause, pod: &Pod, direction: Direction) -> Vec<Rule> {
+        let mut rules = Vec::new();
+        if clause.ports.is_empty() {
+            self.allow(&mut rules, &clause.peers, pod, direction, &[]);
+        }
+        for port in &clause.ports {
+            for protocol in self.protocols(port) {
+                self.rules_for_port(&mut rules, clause, pod, direction, port, protocol);
+            }
+        }
+        rules
+    }
+
+    fn protocols(&self, port: &Port) -> Vec<Protocol> {
+        match self.fault {
+            Some(Fault::NoProtocolIsAny) if !port.protocol_given => {
+                vec![Protocol::Tcp, Protocol::Udp, Protocol::Sctp]
+            }
+            Some(Fault::SctpIsTcp) if port.protocol == Protocol::Sctp => vec![Protocol::Tcp],
+            _ => vec![port.protocol],
+        }
+    }
+
+    fn rules_for_port(
+        &self,
+        rules: &mut Vec<Rule>,
+        clause: &Clause,
+        pod: &Pod,
+        direction: Direction,
+        port: &Port,
+        protocol: Protocol,
+    ) {
+        let is_protocol = Match::Protocol(protocol);
+        let range = |first, last| {
+            let ports = if self.has(Fault::SourcePortCompared) {
+                Match::SourcePort(first, last)
+            } else {
+                Match::Port(first, last)
+            };
+            [is_protocol.clone(), ports]
+        };
+        match &port.port {
+            PortMatch::Any if self.has(Fault::ProtocolAloneMatchesNothing) => {}
+            // 17.
+            PortMatch::Any => self.allow(rules, &clause.peers, pod, direction, &[is_protocol]),
+            _ if self.has(Fault::PortIgnored) => {
+                self.allow(rules, &clause.peers, pod, direction, &[is_protocol]);
+            }
+            PortMatch::Number(number) => {
+                self.allow(rules, &clause.peers, pod, direction, &range(*number, *number));
+            }
+            // 22.
+            PortMatch::Range(first, last) => {
+                let last = match self.fault {
+                    Some(Fault::EndPortIgnored) => *first,
+                    Some(Fault::EndPortExclusive) if last > first => last - 1,
+                    Some(Fault::EndPortExclusive) => return,
+                    Some(Fault::EndPortOpen) => u16::MAX,
+                    _ => *last,
+                };
+                self.allow(rules, &clause.peers, pod, direction, &range(*first, last));
+            }
+            PortMatch::Name(_) if self.has(Fault::NamedPortOpensProtocol) => {
+                self.allow(rules, &clause.peers, pod, direction, &[is_protocol]);
+            }
+            PortMatch::Name(name) => {
+                for (peers, number) in self.named(clause, pod, direction, name, protocol) {
+                    self.allow(rules, &peers, pod, direction, &range(number, number));
+                }
+            }
+        }
+    }
+
+    /// What a named port means: for whom it has which number (19, 20).
+    fn named(
+        &self,
+        clause: &Clause,
+        pod: &Pod,
+        direction: Direction,
+        name: &str,
+        protocol: Protocol,
+    ) -> Vec<(Peers, u16)> {
+        let any_protocol = self.has(Fault::NamedPortAnyProtocol);
+        let numbers = |pod: &Pod| -> Vec<u16> {
+            let named = |p: &&ContainerPort| {
+                p.name.as_deref() == Some(name) && (any_protocol || p.protocol == protocol)
+            };
+            pod.ports.iter().filter(named).map(|p| p.port).collect()
+        };
+        if self.has(Fault::NamedPortFirstNumber) {
+            let first = self.perceived.view.pods.values().find_map(|pod| numbers(pod).first().copied());
+            return first.map(|number| (clause.peers.clone(), number)).into_iter().collect();
+        }
+        if self.has(Fault::NamedPortWithoutPeer) && matches!(clause.peers, Peers::Everybody) {
+            return Vec::new();
+        }
+        let on_pod = match direction {
+            Direction::Ingress => !self.has(Fault::NamedPortOnSource),
+            Direction::Egress => self.has(Fault::NamedPortOnSource),
+        };
+        if on_pod {
+            return numbers(pod).into_iter().map(|number| (clause.peers.clone(), number)).collect();
+        }
+        let mut by_number: BTreeMap<u16, Vec<Arc<Pod>>> = BTreeMap::new();
+        let pods = match &clause.peers {
+            Peers::Everybody => self.peer_pods().cloned().collect(),
+            Peers::Some { pods, .. } => pods.clone(),
+        };
+        for pod in pods {
+            for number in numbers(&pod) {
+                by_number.entry(number).or_default().push(Arc::clone(&pod));
+            }
+        }
+        by_number
+            .into_iter()
+            .map(|(number, pods)| {
+                let mut all = Addresses::default();
+                pods.iter().flat_map(|pod| &pod.addresses).for_each(|address| all.add(*address));
+                (Peers::Some { all, pods }, number)
+            })
+            .collect()
+    }
+
+    /// Adds the rules that let through what comes from or goes to peers, with the ports already matched.
+    fn allow(&self, rules: &mut Vec<Rule>, peers: &Peers, pod: &Pod, direction: Direction, ports: &[Match]) {
+        let then = Action::Allow;
+        if self.has(Fault::EgressAcceptIsFinal) && direction == Direction::Egress {
+            self.accept_on_node(rules, peers, pod, ports);
+        }
+        match peers {
+            Peers::Everybody => rules.push(Rule { when: ports.to_vec(), then }),
+            Peers::Some { all, .. } => {
+                let side = match direction {
+                    Direction::Ingress => Side::Source,
+                    Direction::Egress => Side::Destination,
+                };
+                for kind in [Kind::V4, Kind::V6] {
+                    let ranges = all.of(kind);
+                    let empty = self.has(Fault::V6SetsEmpty) && kind == Kind::V6;
+                    if !ranges.is_empty() && !empty {
+                        let mut when = vec![Match::Peer(side, kind, Arc::new(ranges.clone()))];
+                        when.extend_from_slice(ports);
+                        rules.push(Rule { when, then: then.clone() });
+                    }
+                }
+            }
+        }
+    }
+
+    fn peers(&self, policy: &NetworkPolicy, rule: &PolicyRule) -> Peers {
+        if rule.peers.is_empty() {
+            // 4.
+            return if self.has(Fault::EmptyPeersDeny) && rule.peers_given {
+                Peers::Some { all: Addresses::default(), pods: Vec::new() }
+            } else {
+                Peers::Everybody
+            };
+        }
+        let mut all = Addresses::default();
+        let mut pods = Vec::new();
+        for peer in &rule.peers {
+            match peer {
+                Peer::Pods { namespaces, pods: selector } => {
+                    for pod in self.peer_pods() {
+                        let missing =
+                            self.perceived.missing_peers.contains(&(policy.name.clone(), pod.name.clone()));
+                        if !missing && self.is_peer(policy, namespaces.as_ref(), selector.as_ref(), pod) {
+                            pod.addresses.iter().for_each(|address| all.add(*address));
+                            pods.push(Arc::clone(pod));
+                        }
+                    }
+                    let everywhere = namespaces.as_ref().is_some_and(Selector::is_empty)
+                        && selector.as_ref().is_none_or(Selector::is_empty);
+                    if self.has(Fault::SelectorsMatchOutside) && everywhere {
+                        all.add_all(&Addresses::all());
+                    }
+                }
+                Peer::Block { had_host_bits: true, .. } if self.has(Fault::HostBitsMatchNothing) => {}
+                Peer::Block { network, except, .. } => all.add_all(&self.block(*network, except)),
+            }
+        }
+        if all.is_empty() && self.has(Fault::NobodyIsAny) {
+            return Peers::Everybody;
+        }
+        Peers::Some { all, pods }
+    }
+
+    fn block(&self, network: ipnet::IpNet, except: &[ipnet::IpNet]) -> Addresses {
+        let mut block = Addresses::default();
+        block.add_network(network);
+        if !self.has(Fault::ExceptIgnored) {
+            // 25: the rest of the block, nothing more.
+            block.remove_all(&networks(except));
+        }
+        if self.has(Fault::BlockMissesPods) {
+            let mut pods = Addresses::default();
+            let addresses = self.perceived.view.pods.values().flat_map(|pod| &pod.addresses);
+            addresses.for_each(|address| pods.add(*address));
+            block.remove_all(&pods);
+        }
+        block
+    }
+
+    /// Pods that selectors can find: those on their node's network are not among them (39).
+    fn peer_pods(&self) -> impl Iterator<Item = &'a Arc<Pod>> {
+        let with_host = self.has(Fault::HostPodsInSets);
+        let pods = self.perceived.view.pods.values().filter(move |pod| with_host || !pod.host_network);
+        pods.chain(&self.perceived.ghosts)
+    }
+
+    fn is_peer(
+        &self,
+        policy: &NetworkPolicy,
+        namespaces: Option<&Selector>,
+        pods: Option<&Selector>,
+        pod: &Pod,
+    ) -> bool {
+        let own = policy.name.namespace == pod.name.namespace;
+        let of_namespace = self.namespace_labels(&pod.name.namespace);
+        let of_pod = self.labels_as_peer(pod);
+        let in_namespace = namespaces.map(|selector| match self.fault {
+            Some(Fault::NamespacePeersOwn) if selector.is_empty() => own,
+            _ => selector.selects(of_namespace, self.fault),
+        });
+        let is_pod = pods.map(|selector| selector.selects(of_pod, self.fault));
+        match (in_namespace, is_pod) {
+            (Some(in_namespace), Some(is_pod)) => match self.fault {
+                Some(Fault::NamespaceOrPod) => in_namespace || is_pod,
+                Some(Fault::PodHalfIgnored) => in_namespace,
+                Some(Fault::NamespaceHalfIgnored) => is_pod && own,
+                // 9.
+                _ => in_namespace && is_pod,
+            },
+            // 7, 8.
+            (Some(in_namespace), None) => in_namespace,
+            // 6.
+            (None, is_pod) => is_pod == Some(true) && (own || self.has(Fault::PodPeersAnywhere)),
+        }
+    }
+
+    /// Lets packets to pods of the same node pass without any further rule.
+    fn accept_on_node(&self, rules: &mut Vec<Rule>, peers: &Peers, pod: &Pod, ports: &[Match]) {
+        for kind in [Kind::V4, Kind::V6] {
+            let Some(own_node) = self.to_own_node(pod, kind) else { continue };
+            let mut when = vec![own_node];
+            if let Peers::Some { all, .. } = peers {
+                when.push(Match::Peer(Side::Destination, kind, Arc::new(all.of(kind).clone())));
+            }
+            if when.iter().any(|m| matches!(m, Match::Peer(_, _, ranges) if ranges.is_empty())) {
+                continue;
+            }
+            when.extend_from_slice(ports);
+            rules.push(Rule { when, then: Action::Accept });
+        }
+    }
+
+    /// What packets to pods of a pod's own node match; `None` without an address of that kind.
+    fn to_own_node(&self, pod: &Pod, kind: Kind) -> Option<Match> {
+        let mut there = Addresses::default();
+        let pods = self.perceived.view.pods.values().filter(|other| other.node == pod.node);
+        pods.flat_map(|pod| &pod.addresses).for_each(|address| there.add(*address));
+        let ranges = there.of(kind);
+        (!ranges.is_empty()).then(|| Match::Peer(Side::Destination, kind, Arc::new(ranges.clone())))
+    }
+
+    fn denied_exceptions(&self, isolating: &[&Compiled<'_>], pod: &Pod, direction: Direction) -> Vec<Rule> {
+        let mut denied = Addresses::default();
+        for rule in isolating.iter().flat_map(|compiled| compiled.policy.rules(direction)) {
+            for peer in &rule.peers {
+                if let Peer::Block { except, .. } = peer {
+                    denied.add_all(&networks(except));
+                }
+            }
+        }
+        let mut rules = Vec::new();
+        self.allow(&mut rules, &Peers::Some { all: denied, pods: Vec::new() }, pod, direction, &[]);
+        for rule in &mut rules {
+            rule.then = Action::Deny;
+        }
+        rules
+    }
+}
+
+fn unpoliced(protocol: Protocol) -> Rule {
+    Rule { when: vec![Match::Protocol(protocol)], then: Action::Allow }
+}
+
+fn is_sctp(port: &Port) -> bool {
+    port.protocol == Protocol::Sctp
+}
+
+fn is_range(port: &Port) -> bool {
+    matches!(port.port, PortMatch::Range(..))
+}
+
+fn networks(list: &[ipnet::IpNet]) -> Addresses {
+    let mut addresses = Addresses::default();
+    for network in list {
+        addresses.add_network(*network);
+    }
+    addresses
+}
+
+/// Tells whether a later rule of the same direction has one of this rule's blocks.
+fn overwritten(rule: &PolicyRule, direction: Direction, isolating: &[&Compiled<'_>]) -> bool {
+    let blocks = |rule: &PolicyRule| -> Vec<ipnet::IpNet> {
+        let blocks = rule.peers.iter().filter_map(|peer| match peer {
+            Peer::Block { network, .. } => Some(*network),
+            Peer::Pods { .. } => None,
+        });
+        blocks.collect()
+    };
+    let own = blocks(rule);
+    let mut later = isolating.iter().flat_map(|compiled| compiled.policy.rules(direction));
+    later.by_ref().find(|other| std::ptr::eq(*other, rule));
+    later.any(|other| blocks(other).iter().any(|block| own.contains(block)))
+}
+
+/// All peers on all ports of the rules.
+fn merged(clauses: Vec<Clause>) -> Option<Clause> {
+    let mut rest = clauses.into_iter();
+    let mut sum = rest.next()?;
+    for clause in rest {
+        sum.peers = match (sum.peers, clause.peers) {
+            (Peers::Some { mut all, mut pods }, Peers::Some { all: more, pods: others }) => {
+                all.add_all(&more);
+                pods.extend(others);
+                Peers::Some { all, pods }
+            }
+            _ => Peers::Everybody,
+        };
+        if sum.ports.is_empty() || clause.ports.is_empty() {
+            sum.ports.clear();
+        } else {
+            sum.ports.extend(clause.ports);
+        }
+    }
+    Some(sum)
+}
+
+/// Every policy must allow: all combinations of one rule of each.
+fn intersection(policies: Vec<Vec<Rule>>) -> Vec<Rule> {
+    policies.into_iter().fold(vec![Rule { when: Vec::new(), then: Action::Allow }], |all, next| {
+        let both = |one: &Rule, other: &Rule| Rule {
+            when: one.when.iter().chain(&other.when).cloned().collect(),
+            then: Action::Allow,
+        };
+        all.iter().flat_map(|one| next.iter().map(move |other| both(one, other))).collect()
+    })
+}

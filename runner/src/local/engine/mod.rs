@@ -1,0 +1,22 @@
+//! The policy engine: from what the API holds to the rules of every node. Pure.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`view`] | what the API holds |
+//! | [`read`], [`policy`], [`selector`] | NetworkPolicies: checked, with defaults filled in |
+//! | [`tier`] | ClusterNetworkPolicies |
+//! | [`memory`] | what an engine with a faulty memory takes for the API's state |
+//! | [`compile`] | policies to rules, for the pods of one node |
+//! | [`services`] | Services to translations |
+//! | [`ruleset`], [`ranges`] | the rules of a node, as values |
+
+pub(crate) mod compile;
+pub(crate) mod memory;
+pub(crate) mod policy;
+pub(crate) mod ranges;
+pub(crate) mod read;
+pub(crate) mod ruleset;
+pub(crate) mod selector;
+mod services;
+pub(crate) mod tier;
+pub(crate) mod view;

@@ -1,0 +1,68 @@
+//! `ClusterNetworkPolicies` as the engine keeps them.
+
+use super::{
+    policy::{Direction, Port},
+    selector::Selector,
+};
+use ipnet::IpNet;
+
+pub(crate) use super::read::read_cluster as read;
+
+/// A `ClusterNetworkPolicy` (policy.networking.k8s.io).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClusterPolicy {
+    pub(crate) name: String,
+    pub(crate) tier: Tier,
+    /// The lowest goes first.
+    pub(crate) priority: u64,
+    pub(crate) subject: Pods,
+    pub(crate) ingress: Vec<Rule>,
+    pub(crate) egress: Vec<Rule>,
+}
+
+/// Where it stands: before the policies of namespaces, or after them for pods that none of them isolates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tier {
+    Admin,
+    Baseline,
+}
+
+/// The first rule of a tier that matches decides for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(crate) then: Then,
+    pub(crate) peers: Vec<Peer>,
+    /// Empty for everything.
+    pub(crate) ports: Vec<Port>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    Accept,
+    Deny,
+    /// The next tier decides.
+    Pass,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Pods(Pods),
+    Networks(Vec<IpNet>),
+}
+
+/// Pods, as a subject or a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pods {
+    /// Absent for those of every namespace.
+    pub(crate) namespaces: Option<Selector>,
+    pub(crate) pods: Selector,
+}
+
+impl ClusterPolicy {
+    pub(crate) fn rules(&self, direction: Direction) -> &[Rule] {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The local cluster: Kubernetes' network as far as scenarios see it, made of network namespaces of this machine.
+//!
+//! It needs no Kubernetes, no root and no program on `PATH`. A child process, the *world*, holds everything: nodes and pods
+//! are network namespaces inside one user namespace, pods hang on routed links so that each packet passes its node's
+//! forwarding rules, and a policy engine compiles NetworkPolicy to nftables. When the runner ends, however, the world ends,
+//! and with it every process, namespace and link.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`client`] | [`LocalCluster`], the runner's side |
+//! | [`world`] | the child process |
+//! | [`engine`] | what the rules of every node must be: pure |
+//! | [`fault`] | what it can be told to do wrong |
+//! | [`address`] | the address plan |
+//! | [`channel`], [`message`] | how the two sides talk |
+
+mod address;
+mod channel;
+mod client;
+mod engine;
+pub mod fault;
+mod message;
+mod options;
+mod world;
+
+pub use address::{Families, MAX_NODES};
+pub use client::LocalCluster;
+pub use options::LocalOptions;
+pub use world::become_world_if_asked;

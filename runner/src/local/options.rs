@@ -1,0 +1,47 @@
+//! What can be chosen about a local cluster.
+
+use super::{address::Families, fault::Fault};
+use rustix::net::{AddressFamily, SocketType, socket};
+use std::{path::PathBuf, time::Duration};
+
+/// Choices for a local cluster.
+#[derive(Debug, Clone)]
+pub struct LocalOptions {
+    /// How many nodes: 1 to [`super::MAX_NODES`].
+    pub nodes: u8,
+    /// How long the policy engine waits between a change and its enforcement.
+    pub enforce_delay: Duration,
+    /// What the cluster does wrong, if anything.
+    pub fault: Option<Fault>,
+    /// Whether the engine keeps every state of the API, so that [`super::LocalCluster::telling_faults`] can tell faults apart
+    /// that show from those that do not. It grows with every change.
+    pub keep_states: bool,
+    /// Whether the probers capture the packets of attempts.
+    pub capture: bool,
+    /// Address families; families that this machine does not have are an error.
+    pub families: Families,
+    /// The program that becomes the world: any that calls [`super::become_world_if_asked`] first. `None` for this program.
+    pub program: Option<PathBuf>,
+    /// The prober's binary; `None` for the one that the program carries.
+    pub prober: Option<PathBuf>,
+}
+
+impl Default for LocalOptions {
+    fn default() -> Self {
+        Self {
+            nodes: 2,
+            enforce_delay: Duration::ZERO,
+            fault: None,
+            keep_states: false,
+            capture: false,
+            families: if has_ipv6() { Families::Dual } else { Families::V4 },
+            program: None,
+            prober: None,
+        }
+    }
+}
+
+/// Tells whether the kernel has IPv6 (it is missing after `ipv6.disable=1`, and where a filter of system calls forbids it).
+pub(crate) fn has_ipv6() -> bool {
+    socket(AddressFamily::INET6, SocketType::DGRAM, None).is_ok()
+}

@@ -1,0 +1,543 @@
+//! The state of the world: what the API holds, what runs, and what each request does to both.
+
+use super::{
+    dns,
+    enforcer::Enforcer,
+    inside,
+    node::{self, Node},
+    pod::{self, Link, Running},
+    serve::Reply,
+};
+use crate::local::{
+    address::{self, Families, Numbers, Reuse},
+    engine::{
+        policy::{self, NetworkPolicy, Scope},
+        tier,
+        view::{Pod, Service, View},
+    },
+    fault::Fault,
+    message::{
+        Answer, Batch, ContainerPort, LabelChange, Name, Object, PodOrder, Protocol, Refusal, Request,
+        ServiceOrder, ServicePort, Setup, TargetPort,
+    },
+};
+use flowproof_core::scenario::Labels;
+use flowproof_wire::First;
+use nix::{
+    errno::Errno,
+    sys::memfd::{MFdFlags, memfd_create},
+};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    net::IpAddr,
+    os::fd::{AsRawFd, OwnedFd},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// A running local cluster.
+pub(crate) struct World {
+    families: Families,
+    nodes: Vec<Node>,
+    program: Arc<OwnedFd>,
+    /// Whether probers capture.
+    capture: bool,
+    /// The API's state, for the cluster DNS.
+    watched: watch::Sender<View>,
+    /// Never held across a wait.
+    model: Mutex<Model>,
+    enforcer: Enforcer,
+    reuse: Reuse,
+}
+
+#[derive(Default)]
+struct Model {
+    view: View,
+    /// Grows with every accepted change.
+    revision: u64,
+    running: BTreeMap<Name, Running>,
+    links: BTreeMap<Name, Link>,
+    pod_numbers: Vec<Numbers>,
+    service_numbers: Option<Numbers>,
+    sockets: u64,
+}
+
+impl World {
+    pub(super) async fn new(setup: Setup) -> Result<(Self, Answer), Refusal> {
+        let fault = setup
+            .fault
+            .as_deref()
+            .map(Fault::named)
+            .transpose()
+            .map_err(|e| failed("finding the fault", e))?;
+        let program = load(setup.prober.as_deref()).map_err(|e| failed("loading the prober", e))?;
+        let nodes = node::make_nodes(setup.nodes, setup.families).await.map_err(|error| {
+            let what = format!("the local cluster cannot make its nodes: {error}");
+            too_many_files(&what).unwrap_or_else(|| Refusal::Surroundings {
+                what,
+                hint:
+                    "it needs network namespaces with veth links, and write access to /proc/sys/net in them"
+                        .to_owned(),
+            })
+        })?;
+        let addresses: Vec<_> = nodes.iter().map(|node| node.addresses.clone()).collect();
+        let enforcer = Enforcer::start(&nodes, &setup, fault).await?;
+        let model = Model {
+            pod_numbers: nodes.iter().map(|_| Numbers::of_pods()).collect(),
+            service_numbers: Some(Numbers::of_services()),
+            ..Model::default()
+        };
+        let world = Self {
+            families: setup.families,
+            nodes,
+            program: Arc::new(program),
+            capture: setup.capture,
+            watched: watch::Sender::default(),
+            model: Mutex::new(model),
+            enforcer,
+            // That pods which are gone are still remembered shows when others have their addresses.
+            reuse: if fault == Some(Fault::GonePodsStayPeers) { Reuse::Soon } else { Reuse::Last },
+        };
+        world.start_system().await?;
+        Ok((world, Answer::Ready { nodes: addresses }))
+    }
+
+    fn model(&self) -> MutexGuard<'_, Model> {
+        self.model.lock().expect("nobody panics while holding the model")
+    }
+
+    pub(super) async fn answer(&self, request: Request) -> Result<Reply, Refusal> {
+        let answer = match request {
+            Request::Setup(_) => return Err(failed("setting up", "the world is set up already")),
+            Request::Deploy(batch) => self.deploy(batch).await?,
+            Request::Attach(name) => return self.attach(name).await,
+            Request::Apply(manifest) => self.apply(&manifest)?,
+            Request::Delete(object) => self.delete(&object)?,
+            Request::LabelPod(name, change) => self.label_pod(&name, &change)?,
+            Request::LabelNamespace(name, change) => self.label_namespace(&name, &change)?,
+            Request::Restart(order) => self.restart(order).await?,
+            Request::Remove { namespaces } => self.remove(&namespaces).await?,
+            Request::TellingFaults => Answer::TellingFaults(
+                self.enforcer.telling_faults().iter().map(|fault| fault.info().name.to_owned()).collect(),
+            ),
+            Request::Enforced { revision } => Answer::Enforced {
+                ago_us: self.enforcer.enforced_ago(revision).map(|ago| ago.as_micros() as u64),
+            },
+        };
+        Ok((answer, None))
+    }
+
+    /// Creates what every cluster has: the namespaces `default` and `kube-system`, and the cluster DNS.
+    async fn start_system(&self) -> Result<(), Refusal> {
+        let name = Name::new(SYSTEM, "coredns");
+        let labels = Labels::from([("k8s-app".to_owned(), "kube-dns".to_owned())]);
+        let port = |name: &str, protocol| ContainerPort { name: Some(name.to_owned()), protocol, port: 53 };
+        let order = PodOrder {
+            name: name.clone(),
+            labels: labels.clone(),
+            ports: vec![port("dns", Protocol::Udp), port("dns-tcp", Protocol::Tcp)],
+            node: node_name(1),
+            host_network: false,
+            first: None,
+        };
+        let service = |name: &str, namespace: &str, number, protocols: &[Protocol]| Service {
+            name: Name::new(namespace, name),
+            selector: labels.clone(),
+            ports: protocols
+                .iter()
+                .map(|protocol| ServicePort { protocol: *protocol, port: 53, target: TargetPort::Number(53) })
+                .collect(),
+            addresses: address::service(number, self.families),
+        };
+        {
+            let mut model = self.model();
+            for name in ["default", SYSTEM] {
+                model.view.namespaces.insert(name.to_owned(), own_name(name));
+            }
+            for service in [
+                service("kubernetes", "default", address::API_SERVICE, &[]),
+                service("kube-dns", SYSTEM, address::DNS_SERVICE, &[Protocol::Udp, Protocol::Tcp]),
+            ] {
+                model.view.services.insert(service.name.clone(), Arc::new(service));
+            }
+        }
+        let placed = self.place(&order)?;
+        let network =
+            self.network_of(&placed).await.map_err(|e| failed("making the network of the cluster DNS", e))?;
+        if let Some(link) = &placed.link {
+            let node = &self.nodes[usize::from(placed.node - 1)];
+            pod::link_to_node(node, &[(link, &network)])
+                .await
+                .map_err(|e| failed("linking the cluster DNS", e))?;
+        }
+        dns::serve(&network, &placed.addresses, self.watched.subscribe())
+            .await
+            .map_err(|e| failed("starting the cluster DNS", e))?;
+        self.changed(&mut self.model());
+        Ok(())
+    }
+
+    async fn deploy(&self, batch: Batch) -> Result<Answer, Refusal> {
+        let limit = Duration::from_millis(batch.deadline_ms);
+        let services = self.add_objects(&batch)?;
+        let work = self.start_pods(&batch.pods);
+        let pods = tokio::time::timeout(limit, work).await.map_err(|_| {
+            failed("deploying", format!("not all pods were up within {} s", limit.as_secs_f32()))
+        })??;
+        Ok(Answer::Deployed { pods, services })
+    }
+
+    /// Adds namespaces and Services.
+    fn add_objects(&self, batch: &Batch) -> Result<Vec<Vec<IpAddr>>, Refusal> {
+        let mut model = self.model();
+        for (name, labels) in &batch.namespaces {
+            let mut labels = labels.clone();
+            labels.extend(own_name(name));
+            if model.view.namespaces.insert(name.clone(), labels).is_some() {
+                return Err(rejected(
+                    format!("Namespace {name}"),
+                    format!("namespaces \"{name}\" already exists"),
+                ));
+            }
+        }
+        let services = batch.services.iter().map(|order| model.add_service(order, self.families)).collect();
+        self.changed(&mut model);
+        services
+    }
+
+    /// Starts pods; each is under the policies that select it before its first process starts.
+    async fn start_pods(&self, orders: &[PodOrder]) -> Result<Vec<Vec<IpAddr>>, Refusal> {
+        let mut placed = Vec::new();
+        for order in orders {
+            placed.push(self.place(order)?);
+        }
+        let networks = futures_of(placed.iter().map(|pod| self.network_of(pod))).await;
+        let networks = networks
+            .into_iter()
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(|e| failed("making the networks of pods", e))?;
+        for node in &self.nodes {
+            let links: Vec<_> = placed
+                .iter()
+                .zip(&networks)
+                .filter(|(pod, _)| pod.node == node.number)
+                .filter_map(|(pod, network)| Some((pod.link.as_ref()?, network)))
+                .collect();
+            pod::link_to_node(node, &links).await.map_err(|e| failed("linking pods to their node", e))?;
+        }
+        let (view, revision) = {
+            let mut model = self.model();
+            model.revision += 1;
+            (model.view.clone(), model.revision)
+        };
+        self.enforcer.enforce_now(view, revision).await?;
+        let starts = placed.iter().zip(networks).map(|(pod, network)| self.start(pod, network));
+        futures_of(starts).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+        Ok(placed.into_iter().map(|pod| pod.addresses).collect())
+    }
+
+    fn place(&self, order: &PodOrder) -> Result<Placed, Refusal> {
+        let mut model = self.model();
+        let node = self
+            .nodes
+            .iter()
+            .find(|node| node_name(node.number) == order.node)
+            .ok_or_else(|| pod_failed(&order.name, format!("there is no node {}", order.node)))?;
+        if !model.view.namespaces.contains_key(&order.name.namespace) {
+            return Err(rejected(
+                format!("Pod {}", order.name),
+                format!("namespaces \"{}\" not found", order.name.namespace),
+            ));
+        }
+        if model.view.pods.contains_key(&order.name) {
+            return Err(rejected(
+                format!("Pod {}", order.name),
+                format!("pods \"{}\" already exists", order.name.name),
+            ));
+        }
+        let link = if order.host_network {
+            None
+        } else {
+            let number = model.pod_numbers[usize::from(node.number - 1)]
+                .take()
+                .ok_or_else(|| pod_failed(&order.name, format!("node {} has no address left", order.node)))?;
+            Some(Link { number, addresses: address::pod(node.number, number, self.families) })
+        };
+        let addresses = link.as_ref().map_or_else(|| node.addresses.clone(), |link| link.addresses.clone());
+        let pod = Pod {
+            name: order.name.clone(),
+            labels: order.labels.clone(),
+            ports: order.ports.clone(),
+            node: node.number,
+            addresses: addresses.clone(),
+            host_network: order.host_network,
+        };
+        model.view.pods.insert(order.name.clone(), Arc::new(pod));
+        if let Some(link) = &link {
+            model.links.insert(order.name.clone(), link.clone());
+        }
+        model.sockets += 1;
+        Ok(Placed {
+            name: order.name.clone(),
+            node: node.number,
+            link,
+            addresses,
+            socket: format!("flowproof-pod-{}", model.sockets),
+            first: order.first.clone(),
+        })
+    }
+
+    async fn network_of(&self, pod: &Placed) -> io::Result<OwnedFd> {
+        match &pod.link {
+            Some(_) => pod::make_network().await,
+            None => self.nodes[usize::from(pod.node - 1)].network.try_clone(),
+        }
+    }
+
+    async fn start(&self, pod: &Placed, network: OwnedFd) -> Result<(), Refusal> {
+        let servers = address::service(address::DNS_SERVICE, self.families);
+        let resolver = pod::resolver_configuration(&servers, &pod.name.namespace);
+        let prober = pod::Prober {
+            socket: pod.socket.clone(),
+            program: Arc::clone(&self.program),
+            resolver,
+            first: pod.first.clone(),
+            capture: self.capture,
+        };
+        let running = pod::start(network, prober).await.map_err(|error| pod_failed(&pod.name, error))?;
+        self.model().running.insert(pod.name.clone(), running);
+        Ok(())
+    }
+
+    async fn attach(&self, name: Name) -> Result<Reply, Refusal> {
+        let (network, socket) = {
+            let mut model = self.model();
+            let running =
+                model.running.get_mut(&name).ok_or_else(|| Refusal::PodGone { pod: name.clone() })?;
+            let ended = running.process.try_wait().map_err(|e| failed("looking at a prober", e))?;
+            if ended.is_some() {
+                return Err(Refusal::PodGone { pod: name });
+            }
+            let network = inside::again(&running.network).map_err(|e| failed("entering a pod", e))?;
+            (network, running.socket.clone())
+        };
+        let stream =
+            pod::connect(network, socket).await.map_err(|e| failed(&format!("attaching to {name}"), e))?;
+        Ok((Answer::Attached, Some(stream.into())))
+    }
+
+    fn apply(&self, manifest: &Value) -> Result<Answer, Refusal> {
+        let text = |field: &str| manifest[field].as_str().unwrap_or_default();
+        let scope = policy::scope(text("apiVersion"), text("kind"))?;
+        let mut model = self.model();
+        match scope {
+            Scope::Namespace => model.add_policy(policy::read(manifest)?)?,
+            Scope::Cluster => {
+                let policy = tier::read(manifest)?;
+                model.view.cluster_policies.insert(policy.name.clone(), Arc::new(policy));
+            }
+        }
+        Ok(self.changed(&mut model))
+    }
+
+    fn delete(&self, object: &Object) -> Result<Answer, Refusal> {
+        let scope = policy::scope(&object.api_version, &object.kind)?;
+        let mut model = self.model();
+        match scope {
+            Scope::Namespace => {
+                let name = Name::new(object.namespace.clone().unwrap_or_default(), object.name.clone());
+                model.view.policies.remove(&name);
+            }
+            Scope::Cluster => drop(model.view.cluster_policies.remove(&object.name)),
+        }
+        Ok(self.changed(&mut model))
+    }
+
+    fn label_pod(&self, name: &Name, change: &LabelChange) -> Result<Answer, Refusal> {
+        let mut model = self.model();
+        let pod = model.view.pods.get_mut(name).ok_or_else(|| Refusal::PodGone { pod: name.clone() })?;
+        relabel(&mut Arc::make_mut(pod).labels, change);
+        Ok(self.changed(&mut model))
+    }
+
+    fn label_namespace(&self, name: &str, change: &LabelChange) -> Result<Answer, Refusal> {
+        let mut model = self.model();
+        let labels = model.view.namespaces.get_mut(name).ok_or_else(|| {
+            rejected(format!("Namespace {name}"), format!("namespaces \"{name}\" not found"))
+        })?;
+        relabel(labels, change);
+        Ok(self.changed(&mut model))
+    }
+
+    async fn restart(&self, order: PodOrder) -> Result<Answer, Refusal> {
+        self.end_pods(std::slice::from_ref(&order.name)).await?;
+        let mut addresses = self.start_pods(&[order]).await?;
+        Ok(Answer::Restarted { addresses: addresses.pop().unwrap_or_default() })
+    }
+
+    async fn remove(&self, namespaces: &[String]) -> Result<Answer, Refusal> {
+        let names: Vec<Name> = self
+            .model()
+            .view
+            .pods
+            .keys()
+            .filter(|name| namespaces.contains(&name.namespace))
+            .cloned()
+            .collect();
+        self.end_pods(&names).await?;
+        let mut model = self.model();
+        let inside = |name: &Name| namespaces.contains(&name.namespace);
+        model.view.policies.retain(|name, _| !inside(name));
+        model.view.services.retain(|name, _| !inside(name));
+        model.view.namespaces.retain(|name, _| !namespaces.contains(name));
+        self.changed(&mut model);
+        Ok(Answer::Removed)
+    }
+
+    /// Ends pods, then removes their links: the kernel takes a while for that, but it takes it for all of them at once.
+    async fn end_pods(&self, names: &[Name]) -> Result<(), Refusal> {
+        let mut unlinked = Vec::new();
+        {
+            let mut model = self.model();
+            for name in names {
+                let Some(pod) = model.view.pods.remove(name) else {
+                    continue;
+                };
+                if let Some(mut running) = model.running.remove(name) {
+                    pod::stop(&mut running).map_err(|e| failed("ending a prober", e))?;
+                }
+                if let Some(link) = model.links.remove(name) {
+                    unlinked.push((pod.node, link.number));
+                }
+            }
+            self.changed(&mut model);
+        }
+        for (node, number) in unlinked {
+            pod::unlink(&self.nodes[usize::from(node - 1)], number)
+                .await
+                .map_err(|e| failed("unlinking a pod", e))?;
+            self.model().pod_numbers[usize::from(node - 1)].give_back(number, self.reuse);
+        }
+        Ok(())
+    }
+
+    /// Tells the policy engine of a change, as a watch does.
+    fn changed(&self, model: &mut Model) -> Answer {
+        model.revision += 1;
+        self.watched.send_replace(model.view.clone());
+        self.enforcer.changed(model.view.clone(), model.revision);
+        Answer::Accepted { revision: model.revision }
+    }
+}
+
+impl Model {
+    fn add_service(&mut self, order: &ServiceOrder, families: Families) -> Result<Vec<IpAddr>, Refusal> {
+        let number = self
+            .service_numbers
+            .as_mut()
+            .and_then(Numbers::take)
+            .ok_or_else(|| failed("creating a Service", "no cluster IP is left"))?;
+        let service = Service {
+            name: order.name.clone(),
+            selector: order.selector.clone(),
+            ports: order.ports.clone(),
+            addresses: address::service(number, families),
+        };
+        let addresses = service.addresses.clone();
+        self.view.services.insert(order.name.clone(), Arc::new(service));
+        Ok(addresses)
+    }
+
+    fn add_policy(&mut self, policy: NetworkPolicy) -> Result<(), Refusal> {
+        if !self.view.namespaces.contains_key(&policy.name.namespace) {
+            return Err(rejected(
+                format!("NetworkPolicy {}", policy.name),
+                format!("namespaces \"{}\" not found", policy.name.namespace),
+            ));
+        }
+        let before = self.view.policies.get(&policy.name).cloned();
+        let policy = policy.applied_over(before.as_deref());
+        self.view.policies.insert(policy.name.clone(), Arc::new(policy));
+        Ok(())
+    }
+}
+
+/// A pod that has a node and addresses.
+struct Placed {
+    name: Name,
+    node: u8,
+    link: Option<Link>,
+    addresses: Vec<IpAddr>,
+    socket: String,
+    first: Option<First>,
+}
+
+/// The label by which policies can name a namespace (semantics 50).
+fn own_name(namespace: &str) -> Labels {
+    Labels::from([("kubernetes.io/metadata.name".to_owned(), namespace.to_owned())])
+}
+
+/// The namespace of the cluster's own pods.
+const SYSTEM: &str = "kube-system";
+
+/// Name of the node with this number.
+pub(crate) fn node_name(number: u8) -> String {
+    format!("node{number}")
+}
+
+fn relabel(labels: &mut Labels, change: &LabelChange) {
+    for (key, value) in change {
+        match value {
+            Some(value) => labels.insert(key.clone(), value.clone()),
+            None => labels.remove(key),
+        };
+    }
+}
+
+/// Puts the prober into memory, where pods with other file systems find it too.
+fn load(path: Option<&Path>) -> io::Result<OwnedFd> {
+    let memory = memfd_create("flowproof-prober", MFdFlags::MFD_CLOEXEC)?;
+    let mut copy = File::from(memory.try_clone()?);
+    match path {
+        Some(path) => io::copy(&mut File::open(path)?, &mut copy).map(drop)?,
+        None => io::Write::write_all(&mut copy, crate::image::PROBER)?,
+    }
+    // An executable must not be open for writing (ETXTBSY).
+    let readable = File::open(format!("/proc/self/fd/{}", memory.as_raw_fd()))?;
+    Ok(readable.into())
+}
+
+async fn futures_of<T>(work: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    futures::future::join_all(work).await
+}
+
+pub(crate) fn failed(context: &str, error: impl std::fmt::Display) -> Refusal {
+    let message = error.to_string();
+    too_many_files(&format!("{context}: {message}"))
+        .unwrap_or_else(|| Refusal::Failed { context: context.to_owned(), message })
+}
+
+/// The refusal for an error that says that this process, or this machine, has too many open files. What passes through
+/// several libraries keeps the operating system's error in its text only.
+fn too_many_files(what: &str) -> Option<Refusal> {
+    let codes = [Errno::EMFILE, Errno::ENFILE].map(|errno| format!("(os error {})", errno as i32));
+    codes.iter().any(|code| what.contains(code)).then(|| Refusal::Surroundings {
+        what: what.to_owned(),
+        hint: "the world of the local cluster holds about four files for each pod and each node: raise the limit with \
+               `ulimit -Hn`, as root, or in /etc/security/limits.conf"
+            .to_owned(),
+    })
+}
+
+pub(crate) fn rejected(object: String, message: String) -> Refusal {
+    Refusal::Rejected { object, message }
+}
+
+fn pod_failed(pod: &Name, why: impl std::fmt::Display) -> Refusal {
+    Refusal::PodFailed { pod: pod.clone(), why: why.to_string() }
+}

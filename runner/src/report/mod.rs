@@ -1,0 +1,83 @@
+//! The reports: live progress, the final tables, JSON, JUnit, and the summary for GitHub.
+//!
+//! All are made from [`flowproof_core::outcome`] and [`crate::run::Progress`], never from the run's own state, and write
+//! to what they are given. Data goes to stdout, talk to stderr.
+
+pub mod compared;
+pub mod failure;
+pub mod github;
+pub mod html;
+pub mod junit;
+pub mod live;
+pub mod table;
+pub mod watched;
+
+use flowproof_core::{
+    flow::Family,
+    outcome::{FlowOutcome, StepOutcome, Tally},
+    verdict::Kind,
+};
+
+/// `1 gap`, `2 gaps`.
+pub fn counted(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// Flows of a step that differ only in their family and came out alike are told as one.
+pub struct Told<'a> {
+    /// The first of them.
+    pub flow: &'a FlowOutcome,
+    /// All their families.
+    pub families: Vec<Family>,
+}
+
+impl Told<'_> {
+    /// `IPv4`, `IPv4 and IPv6`.
+    pub fn families_text(&self) -> String {
+        self.families.iter().map(Family::to_string).collect::<Vec<_>>().join(" and ")
+    }
+}
+
+/// Joins the families of a step's flows where they came out alike.
+pub fn told(step: &StepOutcome) -> Vec<Told<'_>> {
+    let mut all: Vec<Told<'_>> = Vec::new();
+    for flow in &step.flows {
+        let alike = |told: &&mut Told<'_>| {
+            told.flow.flow == flow.flow
+                && told.flow.reason == flow.reason
+                && told.flow.deviation == flow.deviation
+                && told.flow.expectation == flow.expectation
+        };
+        match all.iter_mut().find(alike) {
+            Some(told) => told.families.push(flow.family),
+            None => all.push(Told { flow, families: vec![flow.family] }),
+        }
+    }
+    all
+}
+
+/// The sign of a verdict: legible without colour.
+pub fn sign(verdict: Kind, deviates: bool) -> &'static str {
+    match (verdict, deviates) {
+        (Kind::Matched, _) => "✔",
+        (_, true) => "≈",
+        (Kind::Mismatched, _) => "✘",
+        (Kind::Unproven | Kind::Inconclusive, _) => "?",
+        (Kind::Unspecified, _) => "○",
+    }
+}
+
+/// `12 matched, 2 mismatched`; what is zero is left out.
+pub fn tally_text(tally: Tally) -> String {
+    let parts = [
+        (tally.mismatched, "mismatched"),
+        (tally.inconclusive, "inconclusive"),
+        (tally.unproven, "unproven"),
+        (tally.deviating, "known deviation"),
+        (tally.unspecified, "unspecified"),
+        (tally.matched, "matched"),
+    ];
+    let told: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    if told.is_empty() { "nothing was tried".to_owned() } else { told.join(", ") }
+}

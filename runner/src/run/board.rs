@@ -1,0 +1,508 @@
+//! What a lane knows: its probers' lives, and the record of every flow that was ever tried in it.
+
+use crate::link::{Heard, News};
+use flowproof_core::{
+    assess::{Assessment, assess},
+    capture::{Coverage, Trace, Traces},
+    chronicle::{Chronicle, Ends, Witnesses},
+    flow::{Expectation, Target},
+    life::ProberLife,
+    name::Workload,
+    plan::Planned,
+    record::{FlowRecord, Heard as Until, Last, Segment, WitnessId},
+    time::Moment,
+    verdict::{Life, Witness},
+};
+use flowproof_wire::{Attempt, Connection, FlowId, FlowSpec, Listener, ListenerState, Observation};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    time::Duration,
+};
+
+/// A timer that is late by this much means too little CPU: an answer may then be too late without the network's doing.
+const STARVED: Duration = Duration::from_millis(100);
+
+/// Most times of starvation that are remembered of a prober: attempts are judged a few seconds after they were made.
+const MOST_STARVED: usize = 64;
+
+/// So many of the last attempts are looked at in captures, which start within this time before the last of them.
+const LOOKED_AT: u64 = 5;
+const STRETCH: Duration = Duration::from_secs(10);
+
+/// The state of a lane, fed by the news of its links.
+#[derive(Default)]
+pub struct Board {
+    probers: Vec<Prober>,
+    index: HashMap<Workload, usize>,
+    flows: Vec<Tracked>,
+    by_id: HashMap<FlowId, usize>,
+    next_id: u32,
+    next_witness: u32,
+    traces: Traces,
+}
+
+/// How much of what a prober captured is known.
+#[derive(Debug, Clone, Copy)]
+struct Capturing {
+    /// Number of the next sighting.
+    next: u64,
+    /// Since when none is missing.
+    whole_since: Moment,
+}
+
+/// One prober of the lane.
+pub struct Prober {
+    /// The workload that it plays.
+    pub workload: Workload,
+    /// Name servers and search list, once it said hello.
+    pub resolver: Option<(Vec<IpAddr>, Vec<String>)>,
+    /// Why its pod is gone for good, if it is.
+    pub gone: Option<String>,
+    /// Why its stream is lost, if it is.
+    pub lost: Option<String>,
+    life: ProberLife,
+    instance: Option<u64>,
+    witness: WitnessId,
+    listeners: BTreeMap<Listener, ListenerState>,
+    heard_at: Moment,
+    dropped: u64,
+    longest_lag: Duration,
+    /// When it got too little CPU, merged, the last ones only.
+    starved: Vec<(Moment, Moment)>,
+    streams_lost: u64,
+    restarts: u64,
+    /// `None` when it does not capture.
+    capturing: Option<Capturing>,
+}
+
+/// A planned flow and what is known of it.
+pub struct Tracked {
+    /// The plan.
+    pub planned: Planned,
+    /// Both ends' spans.
+    pub record: FlowRecord,
+    id: FlowId,
+    connection: Connection,
+    /// The prober that tries it.
+    source: Option<usize>,
+    /// The probers to which it leads, with their listeners. A pod that starts again gets another prober: what was tracked
+    /// before stays with the old one.
+    witnesses: Vec<(usize, Listener)>,
+}
+
+/// Names a tracked flow of a board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(usize);
+
+/// A stretch of attempts of a flow.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    /// Attempts that were started before this moment are left out.
+    pub from: Moment,
+    /// The last attempt.
+    pub to: Last,
+}
+
+/// The ends of a flow, for its chronicle.
+pub struct EndsOf<'a> {
+    /// The board.
+    pub board: &'a Board,
+    /// The flow.
+    pub key: Key,
+}
+
+impl Witnesses for EndsOf<'_> {
+    fn life(&self, from: Moment, to: Moment) -> Life {
+        self.board.ends_alive(self.key, from, to)
+    }
+
+    fn unhindered(&self, from: Moment, to: Moment) -> Life {
+        let ends: Vec<&Prober> = self.board.ends(self.key).map(|(prober, _)| prober).collect();
+        // A server that is no prober (the cluster's DNS) cannot tell that it got too little CPU; the others can.
+        let has_witness = !self.board.flows[self.key.0].witnesses.is_empty();
+        let others = self.board.probers.iter().filter(|_| !has_witness);
+        let hindered = ends.into_iter().chain(others).find(|prober| prober.was_starved(from, to));
+        match hindered {
+            Some(prober) => Life::Broken(format!("{}: it got too little CPU", prober.workload)),
+            None => self.life(from, to),
+        }
+    }
+}
+
+impl Prober {
+    fn was_starved(&self, from: Moment, to: Moment) -> bool {
+        self.starved.iter().any(|(since, until)| *since <= to && *until >= from)
+    }
+
+    /// Notes that its timer was late by this much at some time since the report before.
+    fn was_late(&mut self, at: Moment, lag: Duration) {
+        if lag < STARVED {
+            return;
+        }
+        let since = at - lag - Duration::from_millis(flowproof_wire::REPORT_EVERY_MS);
+        match self.starved.last_mut() {
+            Some((_, until)) if *until >= since => *until = at.max(*until),
+            _ => self.starved.push((since, at)),
+        }
+        if self.starved.len() > MOST_STARVED {
+            self.starved.remove(0);
+        }
+    }
+}
+
+impl Board {
+    /// Adds a prober; its index is the one that its news must carry. A workload whose pod was replaced gets another one; the
+    /// old one's record stays.
+    pub fn add_prober(&mut self, workload: Workload) -> usize {
+        let index = self.probers.len();
+        let witness = self.witness();
+        self.index.insert(workload.clone(), index);
+        self.probers.push(Prober {
+            workload,
+            resolver: None,
+            gone: None,
+            lost: None,
+            life: ProberLife::default(),
+            instance: None,
+            witness,
+            listeners: BTreeMap::new(),
+            heard_at: Moment(i64::MIN),
+            dropped: 0,
+            longest_lag: Duration::ZERO,
+            starved: Vec::new(),
+            streams_lost: 0,
+            restarts: 0,
+            capturing: None,
+        });
+        index
+    }
+
+    /// The probers that play the workloads now.
+    pub fn current(&self) -> impl Iterator<Item = &Prober> {
+        self.index.values().map(|index| &self.probers[*index])
+    }
+
+    /// The prober that plays a workload now.
+    pub fn prober(&self, workload: &Workload) -> Option<&Prober> {
+        self.index.get(workload).map(|index| &self.probers[*index])
+    }
+
+    /// Tracks a planned flow from now on.
+    pub fn track(&mut self, planned: Planned) -> Key {
+        let id = FlowId(self.next_id);
+        self.next_id += 1;
+        let key = Key(self.flows.len());
+        self.by_id.insert(id, key.0);
+        let source = self.index.get(&planned.flow.source).copied();
+        let witness = |(end, listener): (&Workload, &Listener)| Some((*self.index.get(end)?, *listener));
+        let witnesses = planned.witnesses.iter().filter_map(witness).collect();
+        let connection = if planned.flow.established { Connection::Kept } else { Connection::Each };
+        let record = FlowRecord::default();
+        self.flows.push(Tracked { planned, record, id, connection, source, witnesses });
+        key
+    }
+
+    /// Has an established flow get a new connection when its own has ended. Must be said before it is tried.
+    pub fn reopen(&mut self, key: Key) {
+        self.flows[key.0].connection = Connection::Reopened;
+    }
+
+    /// The workload that a prober plays.
+    pub fn workload(&self, prober: usize) -> Option<&Workload> {
+        self.probers.get(prober).map(|prober| &prober.workload)
+    }
+
+    /// A tracked flow.
+    pub fn flow(&self, key: Key) -> &Tracked {
+        &self.flows[key.0]
+    }
+
+    /// What a prober has to try for these flows.
+    pub fn specs<'a>(&self, workload: &Workload, keys: impl Iterator<Item = &'a Key>) -> Vec<FlowSpec> {
+        keys.map(|key| &self.flows[key.0])
+            .filter(|tracked| tracked.planned.flow.source == *workload)
+            .map(|tracked| FlowSpec {
+                flow: tracked.id,
+                transport: tracked.planned.flow.transport,
+                to: tracked.planned.to,
+                question: tracked.planned.question.clone(),
+                bare: matches!(tracked.planned.flow.target, Target::LiveService(_)),
+                connection: tracked.connection,
+            })
+            .collect()
+    }
+
+    /// Takes in the news of a prober.
+    pub fn take(&mut self, index: usize, news: News) {
+        match news {
+            News::Attached { instance, name_servers, search } => {
+                let witness = self.witness();
+                let prober = &mut self.probers[index];
+                if prober.instance.is_some_and(|before| before != instance) {
+                    prober.restarts += 1;
+                    prober.witness = witness;
+                    prober.heard_at = Moment(i64::MIN);
+                    prober.capturing = None;
+                }
+                prober.instance = Some(instance);
+                prober.resolver = Some((name_servers, search));
+                prober.lost = None;
+            }
+            News::Heard(heard) => self.hear(index, *heard),
+            News::Lost(why) => {
+                let prober = &mut self.probers[index];
+                prober.life.lost(why.clone());
+                prober.streams_lost += u64::from(prober.lost.is_none());
+                prober.lost = Some(why);
+            }
+            News::Gone(why) => {
+                let prober = &mut self.probers[index];
+                prober.life.lost(why.clone());
+                prober.gone = Some(why);
+            }
+        }
+    }
+
+    fn hear(&mut self, index: usize, heard: Heard) {
+        let prober = &mut self.probers[index];
+        prober.life.alive(heard.steady, heard.at);
+        // A report that is only a part says no more than the last whole one.
+        prober.heard_at = prober.heard_at.max(heard.at);
+        prober.dropped = heard.dropped;
+        prober.longest_lag = prober.longest_lag.max(heard.lag);
+        prober.was_late(heard.at, heard.lag);
+        for (status, period) in heard.listeners {
+            if let Some((since, alive)) = period {
+                prober.life.listening(status.listener, since, alive);
+            }
+            prober.listeners.insert(status.listener, status.status);
+        }
+        if let Some(capture) = heard.capture {
+            let since = Capturing { next: 1, whole_since: Moment(i64::MIN) };
+            let capturing = prober.capturing.get_or_insert(since);
+            if capture.first != capturing.next {
+                capturing.whole_since = heard.at;
+            }
+            capturing.next = capture.first + capture.sightings.len() as u64;
+            for sighting in &capture.sightings {
+                self.traces.add(index, sighting);
+            }
+        }
+        let witness = prober.witness;
+        for (flow, run) in heard.source {
+            if let Some(&at) = self.by_id.get(&flow) {
+                self.flows[at].record.source(run);
+            }
+        }
+        for (flow, run) in heard.arrivals {
+            if let Some(&at) = self.by_id.get(&flow) {
+                self.flows[at].record.arrived(witness, &run);
+            }
+        }
+    }
+
+    /// How a flow stands after the attempts of a window.
+    pub fn assess(&self, key: Key, expectation: Expectation, window: Window, hold: Duration) -> Assessment {
+        let tracked = &self.flows[key.0];
+        let segments = tracked.record.segments(window.from, window.to, self.heard(tracked));
+        let last = segments.last().map_or(window.from, |segment| segment.last_at);
+        assess(expectation, &segments, self.alive_since(key, last).unwrap_or(Moment::END), hold)
+    }
+
+    /// The packets of attempts in a window that were not answered, the last ones, and whether they are all; `None` when there
+    /// is no capture. Of a flow that has settled only the last attempts count.
+    pub fn captured(&self, key: Key, window: Window, settled: bool) -> Option<(Trace, Coverage)> {
+        let tracked = &self.flows[key.0];
+        let source = self.probers[tracked.source?].capturing?;
+        let segments = tracked.record.segments(window.from, window.to, self.heard(tracked));
+        let unanswered = |segment: &&Segment| {
+            matches!(
+                segment.observation,
+                Observation::Silent
+                    | Observation::Refused
+                    | Observation::Unreachable { .. }
+                    | Observation::Cut { .. }
+            )
+        };
+        let last =
+            if settled { segments.last().filter(unanswered) } else { segments.iter().rfind(unanswered) }?;
+        let looked_at = last.attempts.min(LOOKED_AT);
+        let from = Attempt(last.last.0 - (looked_at as u32 - 1));
+        let mut trace = self.traces.furthest(tracked.id, from, last.last)?;
+        // A proxy in between makes a SYN of its own.
+        trace.destination.request |= last.witness == Witness::Arrived;
+        let witnesses = tracked.witnesses.iter().map(|(prober, _)| self.probers[*prober].capturing);
+        let all: Option<Vec<Capturing>> = witnesses.collect();
+        let begun = if looked_at == last.attempts {
+            last.first_at
+        } else {
+            last.first_at.max(last.last_at - STRETCH)
+        };
+        let whole = |capturing: &Capturing| capturing.whole_since < begun;
+        let coverage = match all {
+            _ if !whole(&source) => Coverage::Holes,
+            Some(all) if all.iter().any(|capturing| !whole(capturing)) => Coverage::Holes,
+            Some(all) if !all.is_empty() => Coverage::Both,
+            _ => Coverage::SourceOnly,
+        };
+        Some((trace, coverage))
+    }
+
+    /// Since when all ends of a flow have been alive without a break until a moment.
+    fn alive_since(&self, key: Key, to: Moment) -> Option<Moment> {
+        self.ends(key)
+            .map(|(prober, listener)| prober.life.alive_since(listener, to))
+            .try_fold(Moment(i64::MIN), |latest, since| Some(latest.max(since?)))
+    }
+
+    /// Whether a flow was answered by its destination at least `times` times in a window.
+    pub fn worked(&self, key: Key, window: Window, times: u64) -> bool {
+        let tracked = &self.flows[key.0];
+        let segments = tracked.record.segments(window.from, window.to, self.heard(tracked));
+        let answered = segments.iter().filter(|segment| {
+            matches!(segment.observation, Observation::Answered { .. })
+                && segment.witness != Witness::NotArrived
+        });
+        answered.map(|segment| segment.attempts).sum::<u64>() >= times
+    }
+
+    /// When the first attempt of a flow that was tracked anew began.
+    pub fn first_attempt(&self, key: Key) -> Option<Moment> {
+        let tracked = &self.flows[key.0];
+        let all =
+            tracked.record.segments(Moment(i64::MIN), Last::StartedBy(Moment::END), self.heard(tracked));
+        all.first().map(|segment| segment.first_at)
+    }
+
+    fn heard(&self, tracked: &Tracked) -> Until {
+        let heard = tracked.witnesses.iter().map(|(prober, _)| self.probers[*prober].heard_at);
+        heard.min().map_or(Until::NoWitness, Until::Until)
+    }
+
+    /// Until when both ends of a flow have been heard.
+    pub fn heard_until(&self, key: Key) -> Moment {
+        let tracked = &self.flows[key.0];
+        let source = tracked.source.map_or(Moment(i64::MIN), |prober| self.probers[prober].heard_at);
+        match self.heard(tracked) {
+            Until::NoWitness => source,
+            Until::Until(witness) => source.min(witness),
+        }
+    }
+
+    /// Whether all ends of a flow were alive from one moment to another, the listeners at its destination included, and their
+    /// records are whole.
+    pub fn life(&self, key: Key, from: Moment, to: Moment) -> Life {
+        let hole = self.ends(key).find(|(prober, _)| prober.dropped > 0);
+        match (self.ends_alive(key, from, to), hole) {
+            (Life::Alive, Some((Prober { workload, dropped, .. }, _))) => {
+                Life::Broken(format!("{workload}: its record has a hole of {dropped} spans"))
+            }
+            (life, _) => life,
+        }
+    }
+
+    /// Whether all ends of a flow were alive from one moment to another, the listeners at its destination included.
+    pub fn ends_alive(&self, key: Key, from: Moment, to: Moment) -> Life {
+        for (prober, listener) in self.ends(key) {
+            let workload = &prober.workload;
+            let life = match (prober.life.over(from, to), listener) {
+                (Life::Alive, Some(listener)) => prober.life.listener_over(listener, from, to),
+                (life, _) => life,
+            };
+            if let Life::Broken(why) = life {
+                return Life::Broken(format!("{workload}: {why}"));
+            }
+        }
+        Life::Alive
+    }
+
+    /// Takes the segments of a flow that were decided and started by a moment into its chronicle, and forgets them.
+    pub fn follow(&mut self, key: Key, chronicle: &mut Chronicle, from: Moment, to: Moment, ends: &Ends) {
+        let tracked = &self.flows[key.0];
+        let (heard, to) = (self.heard(tracked), Last::StartedBy(to));
+        let segments = match chronicle.cursor() {
+            None => tracked.record.segments(from, to, heard),
+            cursor => tracked.record.segments_after(cursor, to, heard),
+        };
+        chronicle.take(&segments, ends, &EndsOf { board: self, key });
+        if let Some(cursor) = chronicle.cursor() {
+            self.flows[key.0].record.forget(cursor);
+        }
+    }
+
+    /// The instance of every workload's present prober, of those that said hello.
+    pub fn instances(&self) -> BTreeMap<Workload, u64> {
+        self.current().filter_map(|prober| Some((prober.workload.clone(), prober.instance?))).collect()
+    }
+
+    /// Takes all that was decided of a flow until a moment out of its record.
+    pub fn harvest(&mut self, key: Key, until: Moment) -> Vec<Segment> {
+        let tracked = &self.flows[key.0];
+        let segments = tracked.record.segments(Moment(i64::MIN), Last::StartedBy(until), self.heard(tracked));
+        self.flows[key.0].record = FlowRecord::default();
+        segments
+    }
+
+    /// The workloads whose pods are gone for good.
+    pub fn gone_workloads(&self) -> Vec<Workload> {
+        self.current().filter(|prober| prober.gone.is_some()).map(|prober| prober.workload.clone()).collect()
+    }
+
+    /// Measures the lags of all probers from now on.
+    pub fn forget_lags(&mut self) {
+        self.probers.iter_mut().for_each(|prober| prober.longest_lag = Duration::ZERO);
+    }
+
+    /// What is told of a workload's probers after a watch: longest lag, lost streams, replacements.
+    pub fn hardships(&self, workload: &Workload) -> (Duration, u64, u64) {
+        let of = self.probers.iter().filter(|prober| prober.workload == *workload);
+        let lived = of.fold((Duration::ZERO, 0, 0), |(lag, lost, replaced), prober| {
+            (lag.max(prober.longest_lag), lost + prober.streams_lost, replaced + 1 + prober.restarts)
+        });
+        (lived.0, lived.1, lived.2 - u64::from(lived.2 > 0))
+    }
+
+    /// Why an end of a flow is gone for good, if one is.
+    pub fn gone(&self, key: Key) -> Option<String> {
+        self.ends(key).find_map(|(prober, _)| Some(format!("{}: {}", prober.workload, prober.gone.as_ref()?)))
+    }
+
+    /// The probers at the ends of a flow; those of its destination with the listener that it leads to.
+    fn ends(&self, key: Key) -> impl Iterator<Item = (&Prober, Option<Listener>)> {
+        let Tracked { source, witnesses, .. } = &self.flows[key.0];
+        let source = source.iter().map(|prober| (*prober, None));
+        let witnesses = witnesses.iter().map(|(prober, listener)| (*prober, Some(*listener)));
+        source.chain(witnesses).map(|(prober, listener)| (&self.probers[prober], listener))
+    }
+
+    /// The first prober that is not ready to be used, and why; `None` when all are attached and all listeners alive.
+    pub fn not_ready(&self) -> Option<String> {
+        self.current().find_map(|prober| {
+            let workload = &prober.workload;
+            if let Some(why) = prober.gone.as_ref().or(prober.lost.as_ref()) {
+                return Some(format!("{workload}: {why}"));
+            }
+            if prober.resolver.is_none() || prober.heard_at == Moment(i64::MIN) {
+                return Some(format!("{workload}: its prober was not heard yet"));
+            }
+            prober.listeners.iter().find_map(|(listener, state)| match state {
+                ListenerState::Alive => None,
+                other => Some(format!("{workload}: its listener {listener:?} is {other:?}")),
+            })
+        })
+    }
+
+    /// How many listeners a prober has reported.
+    pub fn listeners(&self, workload: &Workload) -> usize {
+        self.prober(workload).map_or(0, |prober| prober.listeners.len())
+    }
+
+    fn witness(&mut self) -> WitnessId {
+        self.next_witness += 1;
+        WitnessId(self.next_witness)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! What the probers of a lane say of one another.
+
+use super::*;
+use flowproof_core::flow::{Family, Flow, Target};
+use flowproof_wire::Transport;
+
+const STEADY: Moment = Moment(0);
+
+/// A board of three probers, of which the third was late by 300 ms at the second second; and a flow from the first.
+fn board(target: Target, transport: Transport) -> (Board, Key) {
+    let mut board = Board::default();
+    let [source, _, late] = ["source", "other", "late"].map(|name| Workload::new("a", name));
+    for workload in [source.clone(), Workload::new("a", "other"), late] {
+        board.add_prober(workload);
+    }
+    for prober in &mut board.probers {
+        prober.life.alive(STEADY, Moment(10_000_000));
+    }
+    board.probers[2].was_late(Moment(2_000_000), Duration::from_millis(300));
+    let witnesses = match &target {
+        Target::Workload(workload) => {
+            let listener = Listener { transport, port: 53 };
+            BTreeMap::from([(workload.clone(), listener)])
+        }
+        _ => BTreeMap::new(),
+    };
+    let flow = Flow { source, target, transport, port: 53, established: false };
+    let to = "192.0.2.1:53".parse().expect("an address");
+    let key = board.track(Planned { flow, family: Family::V4, to, question: None, witnesses });
+    (board, key)
+}
+
+fn unhindered(target: Target, transport: Transport, from_ms: i64) -> Life {
+    let (board, key) = board(target, transport);
+    EndsOf { board: &board, key }.unhindered(Moment(from_ms * 1000), Moment((from_ms + 100) * 1000))
+}
+
+#[test]
+fn a_server_without_a_prober_is_hindered_when_any_prober_of_the_lane_is() {
+    let hindered = |from_ms| matches!(unhindered(Target::ClusterDns, Transport::DnsUdp, from_ms), Life::Broken(why) if why.contains("a/late"));
+    assert!(hindered(1_800), "it was late from 1.6 s on");
+    assert!(!hindered(2_100), "and not after 2 s");
+    assert!(!hindered(1_400), "nor before");
+}
+
+#[test]
+fn of_a_flow_between_probers_only_its_ends_count() {
+    let to = |name| Target::Workload(Workload::new("a", name));
+    let hindered = |name| matches!(unhindered(to(name), Transport::Udp, 1_800), Life::Broken(why) if why.contains("a/late"));
+    assert!(hindered("late"));
+    assert!(!hindered("other"));
+}

@@ -1,0 +1,112 @@
+//! Pods of a lane that are started anew: restarted by a scenario, replaced when they were lost, or fresh ones of a watch.
+
+use super::Lane;
+use crate::{
+    cluster::{Cluster, ClusterError, Pod, PodSpec},
+    link::Wish,
+    run::board::Key,
+};
+use flowproof_core::name::Workload;
+use flowproof_wire::{First, Pace};
+use std::sync::Arc;
+
+impl Lane {
+    /// Deletes the pod of a workload and starts it again. The new pod tries these flows of its own from its very start;
+    /// returns their new keys, in the order of the old ones.
+    pub async fn restart(
+        &mut self,
+        workload: &Workload,
+        tries: Option<(&[Key], Pace)>,
+    ) -> Result<Vec<Key>, ClusterError> {
+        let mut spec = self.pod_now(workload)?;
+        self.wishes.remove(workload); // ends the old link
+        let index = self.board.add_prober(workload.clone());
+        let mut keys = Vec::new();
+        if let Some((flows, pace)) = tries.filter(|(flows, _)| !flows.is_empty()) {
+            let planned: Vec<_> = flows.iter().map(|key| self.board.flow(*key).planned.clone()).collect();
+            keys.extend(planned.into_iter().map(|planned| self.board.track(planned)));
+            let flows = self.board.specs(workload, keys.iter());
+            spec.first = Some(First { run: self.nonce, flows, pace });
+        }
+        let pod = self.spec.cluster.restart(&spec).await?;
+        self.pods.insert(workload.clone(), pod);
+        self.link(workload.clone(), index);
+        self.ready().await?;
+        Ok(keys)
+    }
+
+    /// Starts the pod of a workload anew, whatever is left of the old one; [`Lane::adopt`] takes it in.
+    pub fn replacement(
+        &self,
+        workload: &Workload,
+    ) -> impl Future<Output = (Workload, Result<Pod, ClusterError>)> + Send + use<> {
+        let (cluster, workload) = (Arc::clone(&self.spec.cluster), workload.clone());
+        let spec = self.pod_now(&workload);
+        async move {
+            let pod = match spec {
+                Ok(spec) => start_anew(&*cluster, &spec).await,
+                Err(error) => Err(error),
+            };
+            (workload, pod)
+        }
+    }
+
+    /// Takes in a pod that was started anew: its prober is attached, and tries nothing yet.
+    pub fn adopt(&mut self, workload: &Workload, pod: Pod) {
+        self.pods.insert(workload.clone(), pod);
+        let index = self.board.add_prober(workload.clone());
+        self.wishes.remove(workload); // ends the old link
+        self.link(workload.clone(), index);
+    }
+
+    /// Plans the flows of a pod that is like a workload and tries them from its start; the pod is not started yet.
+    pub fn plan_fresh(
+        &mut self,
+        like: &Workload,
+        flows: &[Key],
+        pace: Pace,
+    ) -> Option<(Workload, Vec<Key>, PodSpec)> {
+        let spec = self.pod_now(like).ok()?;
+        let fresh = Workload::new(&like.namespace, format!("{}-fresh", like.name));
+        let planned = flows.iter().map(|key| {
+            let mut planned = self.board.flow(*key).planned.clone();
+            planned.flow.source = fresh.clone();
+            planned
+        });
+        let planned: Vec<_> = planned.collect();
+        let keys: Vec<Key> = planned.into_iter().map(|planned| self.board.track(planned)).collect();
+        let first = First { run: self.nonce, flows: self.board.specs(&fresh, keys.iter()), pace };
+        let pod = PodSpec {
+            name: self.names.qualified(&fresh),
+            node: self.node(like).map_or(spec.node, str::to_owned),
+            first: Some(first),
+            ..spec
+        };
+        // The link to the pod before it ends.
+        self.fresh = None;
+        Some((fresh, keys, pod))
+    }
+
+    /// Listens to the prober of a pod that tries flows from its start.
+    pub fn link_fresh(&mut self, fresh: &Workload) {
+        let index = self.board.add_prober(fresh.clone());
+        self.fresh = Some(self.listen_to(fresh, index, Wish::default()));
+    }
+
+    /// The pod of a workload with the labels that it has now.
+    fn pod_now(&self, workload: &Workload) -> Result<PodSpec, ClusterError> {
+        let name = self.names.qualified(workload);
+        let spec = self.real.pods.iter().find(|pod| pod.name == name).ok_or_else(|| {
+            ClusterError::Unsupported { what: format!("{workload} is no workload of this scenario") }
+        })?;
+        Ok(PodSpec { labels: self.labels[workload].clone(), ..spec.clone() })
+    }
+}
+
+/// Starts a pod anew, whatever is left of the old one.
+pub async fn start_anew(cluster: &dyn Cluster, spec: &PodSpec) -> Result<Pod, ClusterError> {
+    match cluster.restart(spec).await {
+        Err(ClusterError::PodGone { .. }) => cluster.start(spec).await,
+        restarted => restarted,
+    }
+}

@@ -1,0 +1,434 @@
+//! A run: scenarios in, outcome out.
+//!
+//! Scenarios with equal topologies share a lane, one after the other; lanes run side by side. A scenario that may
+//! concern pods of others runs alone. The canary runs beside the first scenarios. Whatever happens, every lane that was
+//! begun is removed before the outcome is returned, unless it is to be kept.
+
+mod board;
+mod canary;
+mod evidence;
+mod id;
+mod lane;
+mod play;
+mod progress;
+mod schedule;
+mod settings;
+pub mod watch;
+
+pub use evidence::saw_text;
+pub use id::run_id;
+pub use progress::{Phase, Progress, Teller};
+pub use settings::{Context, Settings};
+
+use crate::cluster::{Cluster, ClusterError, ClusterInfo, Wait};
+use flowproof_core::{
+    outcome::{self, ClusterOutcome, End, NodeOutcome, Outcome, ScenarioOutcome, WatchOutcome},
+    place::{self, Node, PlaceError},
+    scenario::{Manifest, Scenario, Topology},
+    time::Moment,
+};
+use futures::future::join_all;
+use lane::{Lane, LaneSpec};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::{RwLock, Semaphore},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+/// So that the first verdict does not wait for everybody's pods, all others start behind the first lane's, or after this long.
+const FIRST_LANE_ALONE: Duration = Duration::from_secs(5);
+
+/// Plays the scenarios on the cluster.
+///
+/// Fails only before anything was created; whatever goes wrong later is part of the outcome.
+pub async fn run(
+    cluster: Arc<dyn Cluster>,
+    scenarios: Vec<Scenario>,
+    mut context: Context,
+    live: Live,
+) -> Result<Outcome, ClusterError> {
+    let zero = Instant::now();
+    let started = jiff::Timestamp::now();
+    let info = cluster.describe().await?;
+    let nodes = usable(&info, &context.settings);
+    Arc::make_mut(&mut context.deviations).retain(|entry| entry.is_about(&info.cni));
+    let unusable: Vec<String> =
+        info.nodes.iter().filter_map(|n| Some(format!("{}: {}", n.name, n.unusable.as_ref()?))).collect();
+    if nodes.is_empty() {
+        return Err(ClusterError::Unsupported {
+            what: format!("no node can take pods now ({})", unusable.join("; ")),
+        });
+    }
+    context.teller.tell(Progress::Started {
+        run: context.settings.run.clone(),
+        cluster: describe(&info),
+        notes: unusable.iter().map(|node| format!("left out: node {node}")).collect(),
+        scenarios: scenarios.len(),
+    });
+    let run = Run {
+        cluster,
+        addresses: info.nodes.iter().map(|node| (node.name.clone(), node.addresses.clone())).collect(),
+        nodes,
+        places: Semaphore::new(match context.watch {
+            None => context.settings.jobs.max(1),
+            Some(_) => scenarios.len().max(1),
+        }),
+        alone: RwLock::new(()),
+        next_lane: AtomicUsize::new(0),
+        first_lane: CancellationToken::new(),
+        live,
+        zero,
+        context,
+    };
+    let (canary, played, watch) = run.all(&scenarios).await;
+    let remains = run.clean().await;
+    let context = &run.context;
+    let outcome = Outcome {
+        schema: outcome::schema(),
+        run: context.settings.run.clone(),
+        started: started.to_string(),
+        took_ms: zero.elapsed().as_millis() as u64,
+        flowproof: env!("CARGO_PKG_VERSION").to_owned(),
+        arguments: context.settings.arguments.clone(),
+        cluster: ClusterOutcome {
+            kind: info.kind.to_owned(),
+            context: info.context,
+            server: info.server,
+            version: info.version,
+            cni: info.cni,
+            nodes: info.nodes.into_iter().map(node_outcome).collect(),
+        },
+        canary: canary.map(|outcome| canary::read(&outcome)),
+        scenarios: played,
+        watch,
+        remains,
+        interrupted: context.cancel.is_cancelled(),
+    };
+    context.teller.tell(Progress::Done(Box::new(outcome.clone())));
+    Ok(outcome)
+}
+
+/// The real namespaces that exist now because of the run: what a second Ctrl-C leaves behind.
+#[derive(Clone, Default)]
+pub struct Live(Arc<Mutex<Vec<crate::cluster::Lane>>>);
+
+impl Live {
+    /// Their names, and those of what holds shadows in live namespaces.
+    pub fn traces(&self) -> Vec<String> {
+        self.lanes().iter().flat_map(crate::cluster::Lane::traces).collect()
+    }
+
+    fn lanes(&self) -> std::sync::MutexGuard<'_, Vec<crate::cluster::Lane>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Run {
+    cluster: Arc<dyn Cluster>,
+    addresses: BTreeMap<String, Vec<std::net::IpAddr>>,
+    nodes: Vec<Node>,
+    places: Semaphore,
+    alone: RwLock<()>,
+    next_lane: AtomicUsize,
+    /// Cancelled as soon as the first lane is up, or has failed.
+    first_lane: CancellationToken,
+    live: Live,
+    zero: Instant,
+    context: Context,
+}
+
+fn usable(info: &ClusterInfo, settings: &Settings) -> Vec<Node> {
+    let wanted = |node: &&crate::cluster::NodeInfo| {
+        node.unusable.is_none()
+            && settings.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
+    };
+    let node = |node: &crate::cluster::NodeInfo| Node {
+        name: node.name.clone(),
+        labels: node.labels.clone(),
+        taints: node.taints.clone(),
+    };
+    info.nodes.iter().filter(wanted).map(node).collect()
+}
+
+fn node_outcome(node: crate::cluster::NodeInfo) -> NodeOutcome {
+    NodeOutcome {
+        name: node.name,
+        unusable: node.unusable,
+        kubelet: node.version,
+        os_image: node.os_image,
+        kernel: node.kernel,
+        container_runtime: node.container_runtime,
+    }
+}
+
+fn describe(info: &ClusterInfo) -> String {
+    if info.kind == "local" {
+        return format!("the local cluster ({} nodes, {})", info.nodes.len(), info.cni);
+    }
+    let nodes = info.nodes.len();
+    format!(
+        "context {} at {} (Kubernetes {}, {}, {nodes} node{})",
+        info.context,
+        info.server,
+        info.version,
+        info.cni,
+        if nodes == 1 { "" } else { "s" }
+    )
+}
+
+impl Run {
+    async fn all(
+        &self,
+        scenarios: &[Scenario],
+    ) -> (Option<ScenarioOutcome>, Vec<ScenarioOutcome>, Option<WatchOutcome>) {
+        let lanes = match &self.context.watch {
+            None => schedule::lanes(scenarios, &self.context.settings),
+            // What is watched stays in force until all of it is over: no two scenarios can share a lane.
+            Some(watch) => {
+                watch.expect(scenarios.len());
+                (0..scenarios.len()).map(|index| vec![index]).collect()
+            }
+        };
+        let canary = canary::scenario(&self.nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>());
+        let limit = async {
+            match self.context.settings.timeout {
+                Some(limit) => tokio::time::sleep(limit.saturating_sub(self.zero.elapsed())).await,
+                None => std::future::pending().await,
+            }
+        };
+        let play = async {
+            let lanes = lanes.iter().enumerate().map(async |(number, members)| {
+                if number >= self.context.settings.urgent.max(1) {
+                    self.behind_the_first().await;
+                }
+                self.in_turn(scenarios, members).await
+            });
+            tokio::join!(self.canary(&canary), join_all(lanes), self.watch())
+        };
+        tokio::pin!(play);
+        let (canary, outcomes, watch) = tokio::select! {
+            done = &mut play => done,
+            () = limit => {
+                self.context.enough.cancel();
+                play.await
+            }
+        };
+        let mut outcomes: Vec<_> = outcomes.into_iter().flatten().collect();
+        outcomes.sort_by_key(|(index, _)| *index);
+        (canary, outcomes.into_iter().map(|(_, outcome)| outcome).collect(), watch)
+    }
+
+    async fn watch(&self) -> Option<WatchOutcome> {
+        let watch = self.context.watch.as_ref()?;
+        Some(watch.keep(self.zero, &self.context.teller, &self.context.enough).await)
+    }
+
+    async fn canary(&self, scenario: &Scenario) -> Option<ScenarioOutcome> {
+        if !self.context.settings.canary {
+            return None;
+        }
+        self.behind_the_first().await;
+        let mut lane = match self.deploy(scenario).await {
+            Ok(lane) => lane,
+            Err(end) => return Some(self.unplayed(scenario, end)),
+        };
+        let _shared = self.alone.read().await;
+        let mut context = self.context.clone();
+        context.watch = None;
+        let played = play::play(&mut lane, scenario, &context).await;
+        self.retire(lane).await;
+        let read = canary::read(&played.outcome);
+        if read.nothing_enforced() {
+            self.context.nothing_enforced();
+        }
+        self.context.teller.tell(Progress::Canary(read));
+        Some(played.outcome)
+    }
+
+    async fn behind_the_first(&self) {
+        tokio::select! {
+            _ = timeout(FIRST_LANE_ALONE, self.first_lane.cancelled()) => {}
+            () = self.context.enough.cancelled() => {}
+        }
+    }
+
+    /// Plays scenarios of one topology in turn on one lane.
+    async fn in_turn(&self, scenarios: &[Scenario], members: &[usize]) -> Vec<(usize, ScenarioOutcome)> {
+        let mut outcomes = Vec::new();
+        let Ok(_place) = self.places.acquire().await else { return outcomes };
+        let mut lane: Option<Lane> = None;
+        for &index in members {
+            let scenario = &scenarios[index];
+            let outcome = if self.context.enough.is_cancelled() {
+                self.unplayed(scenario, End::Interrupted)
+            } else {
+                let ready = match self.are_served(scenario).await {
+                    Err(end) => Err(end),
+                    Ok(()) => match lane.take() {
+                        Some(lane) => Ok(lane),
+                        None => self.deploy(scenario).await,
+                    },
+                };
+                self.first_lane.cancel();
+                match ready {
+                    Err(end) => self.unplayed(scenario, end),
+                    Ok(mut ready) => {
+                        let played = self.exclusively(&mut ready, scenario).await;
+                        if played.clean {
+                            lane = Some(ready);
+                        } else {
+                            self.retire(ready).await;
+                        }
+                        played.outcome
+                    }
+                }
+            };
+            if let Some(watch) = &self.context.watch {
+                watch.left();
+            }
+            self.context.teller.tell(Progress::Finished(Box::new(outcome.clone())));
+            if self.context.settings.fail_fast && outcome.tally().mismatched > 0 {
+                self.context.enough.cancel();
+            }
+            outcomes.push((index, outcome));
+        }
+        if let Some(lane) = lane {
+            self.retire(lane).await;
+        }
+        outcomes
+    }
+
+    /// Plays a scenario; alone, when it may concern pods of others.
+    async fn exclusively(&self, lane: &mut Lane, scenario: &Scenario) -> play::Played {
+        if scenario.must_run_alone() {
+            let _alone = self.alone.write().await;
+            play::play(lane, scenario, &self.context).await
+        } else {
+            let _shared = self.alone.read().await;
+            play::play(lane, scenario, &self.context).await
+        }
+    }
+
+    /// Whether the cluster serves the kinds of all objects of a scenario; why not, otherwise.
+    async fn are_served(&self, scenario: &Scenario) -> Result<(), End> {
+        for Manifest { object, .. } in scenario.applied() {
+            self.cluster.serves(&object.api_version, &object.kind).await.map_err(|error| failed(&error))?;
+        }
+        Ok(())
+    }
+
+    async fn deploy(&self, scenario: &Scenario) -> Result<Lane, End> {
+        let settings = &self.context.settings;
+        let number = self.next_lane.fetch_add(1, Ordering::Relaxed);
+        let deployed = self.with_templates(&scenario.topology).await.map_err(|error| failed(&error))?;
+        let mut topology = deployed.clone();
+        for spec in topology.workloads.values_mut() {
+            spec.tolerations.extend(settings.tolerations.iter().cloned());
+        }
+        let placed = place::place(&topology, &self.nodes, number).map_err(|error| match error {
+            PlaceError::NeedsAnotherNode(..) => End::Skipped { why: error.to_string() },
+            _ => End::Failed { error: error.to_string(), hint: None, node: None },
+        })?;
+        let spec = LaneSpec {
+            cluster: Arc::clone(&self.cluster),
+            run: settings.run.clone(),
+            number,
+            topology: deployed,
+            placed,
+            node_addresses: self.addresses.clone(),
+            tolerations: settings.tolerations.clone(),
+            deadline: settings.deploy,
+            zero: self.zero,
+        };
+        let pods = spec.topology.workloads.len();
+        self.context.teller.tell(Progress::Deploying { lane: number, pods });
+        self.live.lanes().push(spec.real());
+        tokio::select! {
+            deployed = Lane::deploy(spec) => deployed.map_err(|error| failed(&error)),
+            () = self.context.enough.cancelled() => Err(End::Interrupted),
+        }
+    }
+
+    /// The topology with what shadows take of their workloads.
+    async fn with_templates(&self, topology: &Topology) -> Result<Topology, ClusterError> {
+        let mut topology = topology.clone();
+        for spec in topology.workloads.values_mut() {
+            let Some(like) = &spec.like else { continue };
+            let template = self.cluster.template(like).await?;
+            spec.labels = template.labels;
+            spec.node_selector = template.node_selector;
+            spec.tolerations = template.tolerations;
+            spec.service_account = Some(template.service_account);
+        }
+        Ok(topology)
+    }
+
+    /// Has a lane removed, without waiting for its end; what fails is tried again by [`Run::clean`].
+    async fn retire(&self, lane: Lane) {
+        if !self.context.settings.keep {
+            let _ = lane.remove(Wait::Accepted).await;
+        }
+    }
+
+    /// Removes what is left of all lanes and waits for the end of it; returns what remains.
+    async fn clean(&self) -> Vec<String> {
+        if self.context.settings.keep {
+            return self.live.traces();
+        }
+        let lanes = self.live.lanes().clone();
+        let namespaces = lanes.iter().map(|lane| lane.namespaces.len()).sum();
+        self.context.teller.tell(Progress::Cleaning { namespaces });
+        let removed = join_all(lanes.iter().map(|lane| self.cluster.remove(lane, Wait::UntilGone))).await;
+        let remains = lanes.iter().zip(removed).filter_map(|(lane, removed)| {
+            let error = removed.err()?;
+            Some(format!("{} ({error})", lane.traces().join(", ")))
+        });
+        let remains: Vec<String> = remains.collect();
+        if remains.is_empty() {
+            self.live.lanes().clear();
+        }
+        remains
+    }
+
+    fn unplayed(&self, scenario: &Scenario, end: End) -> ScenarioOutcome {
+        ScenarioOutcome {
+            claim: scenario.claim.clone(),
+            file: scenario.file.clone(),
+            started_at_ms: crate::link::now(self.zero).since(Moment(0)).as_millis() as u64,
+            took_ms: 0,
+            end,
+            steps: Vec::new(),
+            restore: None,
+            watched: None,
+        }
+    }
+}
+
+fn failed(error: &ClusterError) -> End {
+    match error {
+        ClusterError::Unsupported { what } => End::Skipped { why: what.clone() },
+        _ => End::Failed {
+            error: error.to_string(),
+            hint: error.hint().map(str::to_owned),
+            node: error.node().map(str::to_owned),
+        },
+    }
+}
+
+/// A duration as the reports show it: `850 ms`, `4.2 s`, `3 min 20 s`.
+pub fn duration_text(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..120_000 => format!("{:.1} s", duration.as_secs_f64()),
+        _ => format!("{} min {} s", ms / 60_000, ms / 1000 % 60),
+    }
+}

@@ -1,0 +1,280 @@
+//! Watches the flows of one scenario, whatever happens to its probers meanwhile.
+
+mod fresh;
+mod kept;
+
+use super::{Play, Stop, settle::Awaited};
+use crate::{
+    cluster::{ClusterError, Pod},
+    run::{
+        board::{EndsOf, Key},
+        lane::Lane,
+        watch::{Stage, Watch},
+    },
+};
+use flowproof_core::{
+    chronicle::{Chronicle, episodes_each},
+    flow::{Expectation, Family, Flow},
+    name::Workload,
+    outcome::{Watched, WatchedFlow},
+    scenario::{Expected, Step},
+    time::Moment,
+};
+use flowproof_wire::Pace;
+use fresh::Fresh;
+use kept::{Kept, touches};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+use tokio::{sync::watch::Receiver, task::JoinSet};
+
+/// How often the records are looked at; the news themselves are taken in as they come.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Attempts are judged this long after their time was up: what arrives late still counts.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A flow of which nothing was taken in for this long beyond that keeps a watch from being stable.
+const UNHEARD: Duration = Duration::from_secs(3);
+
+/// Attempts per second that all probers of a lane make together; with more flows, each is tried less often.
+const ATTEMPTS_PER_SECOND: u64 = 20_000;
+
+/// Pause before a prober that could not be replaced is replaced again.
+const REPLACE_AGAIN: Duration = Duration::from_secs(2);
+
+/// How long the ends may take to report their last attempts, a stream that has to be taken up again included.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// A flow that is watched.
+struct Followed<'a> {
+    expected: &'a Expected,
+    /// What it must do: as the scenario says, or the policies.
+    expectation: Expectation,
+    family: Family,
+    key: Key,
+    chronicle: Chronicle,
+}
+
+/// A prober's pod that is being replaced.
+struct Replacing {
+    pending: JoinSet<(Workload, Result<Pod, ClusterError>)>,
+    not_before: BTreeMap<Workload, Instant>,
+}
+
+impl<'a> Play<'a> {
+    /// Watches the flows of a step until the watch is over.
+    pub(super) async fn watch(&mut self, watch: &Watch, step: &'a Step) -> Result<Watched, Stop> {
+        let mut stage = watch.settled();
+        while *stage.borrow_and_update() == Stage::Settling {
+            self.listen().await?;
+        }
+        let from = match *stage.borrow() {
+            Stage::Watching(from) => from,
+            Stage::Over(_) | Stage::Settling => self.lane.now(),
+        };
+        let mut followed = self.followed(step, from, watch.scenarios());
+        self.lane.board_mut().forget_lags();
+        let interval = self.context.settings.interval;
+        let mut kept = Kept::of(self.lane, &followed, from, interval, watch.scenarios());
+        self.watch_pace((followed.len() + kept.keys().count()) as u64);
+        self.try_followed(&followed, &kept);
+        let mut instances = self.lane.board().instances();
+        let mut fresh = Fresh::of(self.lane, &followed);
+        let mut replacing = Replacing { pending: JoinSet::new(), not_before: BTreeMap::new() };
+        let until = loop {
+            if let Some(over) = over(&stage) {
+                break over;
+            }
+            self.listen_for(LOOK_EVERY).await?;
+            self.replace(&mut replacing);
+            fresh.go_on(self.lane, self.pace.timeout_ms);
+            self.take_up(&mut instances, &mut followed, &mut kept);
+            self.follow(&mut followed, &mut kept, (from, Moment::END), watch);
+        };
+        self.hear_out(&mut followed, &mut kept, (from, until), watch).await?;
+        let interval_ms = self.pace.interval_ms;
+        let flows = followed.into_iter().map(|one| self.told(one, until)).collect();
+        let probers = self.lane.watched_probers();
+        let kept = kept.told(self.lane, until);
+        let starts = fresh.told();
+        let ms = |at: Moment| at.since(Moment(0)).as_millis() as u64;
+        Ok(Watched { from_ms: ms(from), until_ms: ms(until), interval_ms, flows, kept, starts, probers })
+    }
+
+    fn followed(&self, step: &'a Step, from: Moment, scenarios: usize) -> Vec<Followed<'a>> {
+        let interval = self.context.settings.interval;
+        let followed = self.awaited(&step.expectations, from);
+        let most = episodes_each(followed.len() * scenarios);
+        let follow = |awaited: Awaited<'a>| {
+            // A known deviation would be one long leak or gap.
+            let observed = awaited.waited_for();
+            let Awaited { key, expected, expectation, .. } = awaited;
+            // What the policies leave open is neither a leak nor a gap.
+            if expectation == Expectation::Unspecified {
+                return None;
+            }
+            let family = self.lane.board().flow(key).planned.family;
+            let chronicle = Chronicle::new(observed, interval, from, most);
+            Some(Followed { expected, expectation, family, key, chronicle })
+        };
+        followed.into_iter().filter_map(follow).collect()
+    }
+
+    fn watch_pace(&mut self, flows: u64) {
+        let interval = self.context.settings.interval.as_millis() as u64;
+        let interval_ms = interval.max(flows * 1000 / ATTEMPTS_PER_SECOND).max(1);
+        self.pace = Pace { interval_ms, ..self.pace };
+    }
+
+    fn try_followed(&mut self, followed: &[Followed<'a>], kept: &Kept) {
+        let keys: Vec<Key> = followed.iter().map(|one| one.key).chain(kept.keys()).collect();
+        self.lane.try_flows(&keys, self.pace);
+    }
+
+    /// Listens for this long.
+    async fn listen_for(&mut self, time: Duration) -> Result<(), Stop> {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            self.listen().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what was decided meanwhile.
+    fn follow(
+        &mut self,
+        followed: &mut [Followed<'a>],
+        kept: &mut Kept,
+        (from, until): (Moment, Moment),
+        watch: &Watch,
+    ) {
+        let late = Duration::from_millis(self.pace.timeout_ms) + GRACE;
+        let now = self.lane.now();
+        let to = (now - late).min(until);
+        kept.follow(self.lane, from, to);
+        let mut disturbed = from;
+        for one in followed {
+            let ends = self.lane.ends(&one.expected.flow);
+            self.lane.board_mut().follow(one.key, &mut one.chronicle, from, to, &ends);
+            disturbed = disturbed.max(one.chronicle.disturbed());
+            if one.chronicle.seen_until() + UNHEARD < to {
+                disturbed = now;
+            }
+        }
+        watch.disturbed(disturbed);
+    }
+
+    /// Starts pods anew that are gone for good, and adopts those that are up again.
+    fn replace(&mut self, replacing: &mut Replacing) {
+        let mut gone = self.lane.board().gone_workloads();
+        // The pod that is started anew again and again is nobody's.
+        gone.retain(|workload| self.lane.topology().workloads.contains_key(workload));
+        for workload in gone {
+            let wait = replacing.not_before.get(&workload).is_some_and(|moment| Instant::now() < *moment);
+            if !wait {
+                // Not again until this attempt has ended.
+                replacing.not_before.insert(workload.clone(), Instant::now() + Duration::from_hours(1));
+                replacing.pending.spawn(self.lane.replacement(&workload));
+            }
+        }
+        while let Some(Ok((workload, result))) = replacing.pending.try_join_next() {
+            match result {
+                Ok(pod) => {
+                    replacing.not_before.remove(&workload);
+                    self.lane.adopt(&workload, pod);
+                }
+                Err(_) => {
+                    replacing.not_before.insert(workload, Instant::now() + REPLACE_AGAIN);
+                }
+            }
+        }
+    }
+
+    /// Plans the flows of probers that were replaced or restarted anew: their addresses and the numbers of their attempts
+    /// are other ones.
+    fn take_up(
+        &mut self,
+        instances: &mut BTreeMap<Workload, u64>,
+        followed: &mut [Followed<'a>],
+        kept: &mut Kept,
+    ) {
+        let mut now = self.lane.board().instances();
+        now.retain(|workload, _| self.lane.topology().workloads.contains_key(workload));
+        let changed: Vec<&Workload> = now
+            .iter()
+            .filter(|(workload, instance)| instances.get(*workload) != Some(*instance))
+            .map(|(w, _)| w)
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        let around = self.lane.surroundings();
+        for one in followed.iter_mut() {
+            let flow = &one.expected.flow;
+            if touches(flow, &changed)
+                && let Some(key) = self.lane.track(flow, &[one.family].into(), &around).pop()
+            {
+                one.key = key;
+                one.chronicle.replaced();
+                self.keys.insert((flow, one.family), key);
+            }
+        }
+        kept.take_up(self.lane, &changed);
+        *instances = now;
+        self.try_followed(followed, kept);
+    }
+
+    /// Hears the reports on the last attempts of the watch.
+    async fn hear_out(
+        &mut self,
+        followed: &mut [Followed<'a>],
+        kept: &mut Kept,
+        (from, until): (Moment, Moment),
+        watch: &Watch,
+    ) -> Result<(), Stop> {
+        let enough = until + Duration::from_millis(self.pace.timeout_ms) + GRACE;
+        while self.lane.now() < enough + LAST_WORDS {
+            self.listen_for(LOOK_EVERY).await?;
+            self.follow(followed, kept, (from, until), watch);
+            if followed.iter().all(|one| self.lane.board().heard_until(one.key) > enough) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn told(&self, one: Followed<'_>, until: Moment) -> WatchedFlow {
+        let written = (one.expectation, one.expected.at.to_string());
+        told(self.lane, (&one.expected.flow, one.family, one.key), written, one.chronicle, until)
+    }
+}
+
+/// Ends the chronicle of a flow, and tells what is in it.
+fn told(
+    lane: &Lane,
+    (flow, family, key): (&Flow, Family, Key),
+    (expectation, at): (Expectation, String),
+    chronicle: Chronicle,
+    until: Moment,
+) -> WatchedFlow {
+    let told = chronicle.end(until, &lane.ends(flow), &EndsOf { board: lane.board(), key });
+    WatchedFlow {
+        flow: flow.to_string(),
+        family,
+        expectation,
+        at,
+        attempts: told.attempts,
+        losses: told.losses,
+        episodes: told.episodes,
+        untold: told.untold,
+    }
+}
+
+fn over(stage: &Receiver<Stage>) -> Option<Moment> {
+    match *stage.borrow() {
+        Stage::Over(at) => Some(at),
+        Stage::Watching(_) | Stage::Settling => None,
+    }
+}

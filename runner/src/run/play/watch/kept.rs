@@ -1,0 +1,107 @@
+//! Connections that are kept open across a watch: what becomes of them when the network changes under them.
+//!
+//! Beside the flows, whose every attempt is a connection of its own, one long-lived connection is kept for each pair of pods,
+//! protocol and family that is allowed to talk. The API does not say that it outlives anything, so it is told and not judged.
+
+use super::{Followed, told};
+use crate::run::{board::Key, lane::Lane};
+use flowproof_core::{
+    chronicle::{Chronicle, episodes_each},
+    flow::{Expectation, Family, Flow, Target},
+    name::Workload,
+    outcome::WatchedFlow,
+    time::Moment,
+};
+use flowproof_wire::Transport;
+use std::{collections::BTreeSet, time::Duration};
+
+/// Most connections that one lane keeps.
+const MOST: usize = 200;
+
+/// The kept connections of a watch.
+pub(super) struct Kept(Vec<Line>);
+
+struct Line {
+    flow: Flow,
+    at: String,
+    family: Family,
+    key: Key,
+    chronicle: Chronicle,
+}
+
+impl Kept {
+    /// Chooses the connections that are kept beside these flows of one of so many scenarios.
+    pub(super) fn of(
+        lane: &mut Lane,
+        followed: &[Followed<'_>],
+        from: Moment,
+        interval: Duration,
+        scenarios: usize,
+    ) -> Self {
+        let mut pairs = BTreeSet::new();
+        let mut chosen: Vec<(Flow, String, Family)> = Vec::new();
+        for one in followed.iter().filter(|one| can_be_kept(one)) {
+            let flow = &one.expected.flow;
+            if pairs.insert((&flow.source, &flow.target, flow.transport, one.family)) && chosen.len() < MOST {
+                let kept = Flow { established: true, ..flow.clone() };
+                chosen.push((kept, one.expected.at.to_string(), one.family));
+            }
+        }
+        let most = episodes_each(chosen.len() * scenarios);
+        let around = lane.surroundings();
+        let mut keep = |(flow, at, family): (Flow, String, Family)| {
+            let key = lane.track(&flow, &[family].into(), &around).pop()?;
+            lane.board_mut().reopen(key);
+            let chronicle = Chronicle::new(Expectation::Allow, interval, from, most).of_one_connection();
+            Some(Line { flow, at, family, key, chronicle })
+        };
+        Self(chosen.into_iter().filter_map(&mut keep).collect())
+    }
+
+    /// What their probers have to try.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.0.iter().map(|line| line.key)
+    }
+
+    /// Takes in what was decided by a moment.
+    pub(super) fn follow(&mut self, lane: &mut Lane, from: Moment, to: Moment) {
+        for line in &mut self.0 {
+            let ends = lane.ends(&line.flow);
+            lane.board_mut().follow(line.key, &mut line.chronicle, from, to, &ends);
+        }
+    }
+
+    /// Plans those anew that lead to or from these workloads, which have other pods now.
+    pub(super) fn take_up(&mut self, lane: &mut Lane, changed: &[&Workload]) {
+        let around = lane.surroundings();
+        for line in self.0.iter_mut().filter(|line| touches(&line.flow, changed)) {
+            if let Some(key) = lane.track(&line.flow, &[line.family].into(), &around).pop() {
+                lane.board_mut().reopen(key);
+                line.key = key;
+                line.chronicle.replaced();
+            }
+        }
+    }
+
+    /// What became of them.
+    pub(super) fn told(self, lane: &Lane, until: Moment) -> Vec<WatchedFlow> {
+        let told = |Line { flow, at, family, key, chronicle }: Line| {
+            told(lane, (&flow, family, key), (Expectation::Allow, at), chronicle, until)
+        };
+        self.0.into_iter().map(told).collect()
+    }
+}
+
+/// Whether a flow leads to or from one of these workloads.
+pub(super) fn touches(flow: &Flow, changed: &[&Workload]) -> bool {
+    changed.contains(&&flow.source) || matches!(&flow.target, Target::Workload(to) if changed.contains(&to))
+}
+
+/// Only a prober answers a connection more than once.
+fn can_be_kept(one: &Followed<'_>) -> bool {
+    let flow = &one.expected.flow;
+    one.expectation == Expectation::Allow
+        && !flow.established
+        && matches!(flow.target, Target::Workload(_) | Target::Service(_))
+        && matches!(flow.transport, Transport::Tcp | Transport::Udp)
+}

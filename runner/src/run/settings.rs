@@ -1,0 +1,188 @@
+//! What a run is told, and what its scenarios share while they are played side by side.
+
+use super::progress::{Progress, Teller};
+use flowproof_core::{
+    flow::{Expectation, Family, Flow},
+    parse::Deviation,
+    time::Moment,
+    variant,
+};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// The options of a run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The run's id; goes into the names of its namespaces.
+    pub run: String,
+    /// How long flows may take to settle after a change, and to work in the control.
+    pub settle: Duration,
+    /// The same after a change of labels, with which some network plugins take their time (Cilium waits five seconds).
+    pub settle_labels: Duration,
+    /// How long a flow must have gone as expected before it counts as settled.
+    pub hold: Duration,
+    /// How long a step in which nothing visibly changes is held, as long as this run has not seen how quick the network is.
+    pub quiet: Duration,
+    /// Longest time to enforcement that still matches; `None` for no limit but [`Settings::settle`].
+    pub budget: Option<Duration>,
+    /// From one attempt of a flow to the next.
+    pub interval: Duration,
+    /// Families in which flows are tried.
+    pub families: BTreeSet<Family>,
+    /// Lanes side by side.
+    pub jobs: usize,
+    /// Fewest scenarios of one topology that are worth another lane: a lane costs a deployment.
+    pub lane_share: usize,
+    /// So many scenarios, the first of them, are played before the others, in their order.
+    pub urgent: usize,
+    /// Whether the first mismatch ends the run: the scenario that has it after the step, the others at once.
+    pub fail_fast: bool,
+    /// Whether lanes are left in place.
+    pub keep: bool,
+    /// Limit for the whole run.
+    pub timeout: Option<Duration>,
+    /// Limit for one deployment.
+    pub deploy: Duration,
+    /// Tolerations of every pod.
+    pub tolerations: Vec<serde_json::Value>,
+    /// Labels that a node must have to be used.
+    pub node_selector: flowproof_core::scenario::Labels,
+    /// Whether the canary runs.
+    pub canary: bool,
+    /// What flowproof was told, for whoever reads the outcome later.
+    pub arguments: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            run: super::id::run_id(),
+            settle: Duration::from_secs(15),
+            settle_labels: Duration::from_secs(45),
+            hold: Duration::from_secs(1),
+            quiet: Duration::from_secs(2),
+            budget: None,
+            interval: Duration::from_millis(100),
+            families: [Family::V4, Family::V6].into(),
+            jobs: 4,
+            lane_share: 3,
+            urgent: 0,
+            fail_fast: false,
+            keep: false,
+            timeout: None,
+            deploy: Duration::from_mins(2),
+            tolerations: Vec::new(),
+            node_selector: flowproof_core::scenario::Labels::new(),
+            canary: true,
+            arguments: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Defaults for the local cluster, whose pods cost little and which enforces at once, or after this delay.
+    pub fn local(enforce_delay: Duration) -> Self {
+        let hold = Duration::from_millis(300);
+        Self { hold, quiet: hold + enforce_delay * 2, jobs: 16, lane_share: 1, ..Self::default() }
+    }
+}
+
+/// On a network that enforces nothing, no later step waits longer than this: it would only be told again.
+const SETTLE_WHEN_NOTHING_IS_ENFORCED: Duration = Duration::from_secs(3);
+
+/// What all lanes of a run share.
+#[derive(Clone)]
+pub struct Context {
+    /// The options.
+    pub settings: Arc<Settings>,
+    /// Where progress is told.
+    pub teller: Teller,
+    /// The user wants the run to end.
+    pub cancel: CancellationToken,
+    /// Scenarios end early: because of the user, `--fail-fast` or `--timeout`.
+    pub enough: CancellationToken,
+    /// Where this network is known to differ.
+    pub deviations: Arc<Vec<Deviation>>,
+    /// The watch that this run is, if it is one.
+    pub watch: Option<Arc<super::watch::Watch>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Longest times to enforcement seen, in milliseconds plus one; zero when none was seen. First that of policies, then that
+    /// of labels, which some network plugins follow much later.
+    slowest: [AtomicU64; 2],
+    nothing_enforced: AtomicBool,
+    first_verdict: AtomicBool,
+}
+
+impl Context {
+    /// Makes the context of a run.
+    pub fn new(settings: Settings, teller: Teller, cancel: CancellationToken) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            teller,
+            enough: cancel.child_token(),
+            cancel,
+            deviations: Arc::default(),
+            watch: None,
+            shared: Arc::default(),
+        }
+    }
+
+    /// The known deviation that covers a flow of a scenario's file that must do this.
+    pub fn deviation(&self, file: &str, flow: &Flow, expectation: Expectation) -> Option<&Deviation> {
+        let written = variant::written(flow);
+        let covers = |entry: &&Deviation| {
+            entry.covers(file, flow, expectation)
+                || written.as_ref().is_some_and(|written| entry.covers(file, written, expectation))
+        };
+        self.deviations.iter().find(covers)
+    }
+
+    /// A change of policies, or one of labels, was enforced after this time.
+    pub fn enforced(&self, relabels: bool, after: Duration) {
+        self.shared.slowest[usize::from(relabels)].fetch_max(after.as_millis() as u64 + 1, Ordering::Relaxed);
+    }
+
+    /// How long a step holds in which nothing visibly changes: for twice the time that enforcement was seen to take in this
+    /// run, but not for most of the time that there is to settle.
+    pub fn quiet_hold(&self, relabels: bool) -> Duration {
+        let slowest = self.shared.slowest[usize::from(relabels)].load(Ordering::Relaxed);
+        let wanted = match slowest.checked_sub(1) {
+            Some(slowest) => Duration::from_millis(slowest * 2),
+            None => self.settings.quiet,
+        };
+        wanted.min(self.settle_deadline(false) / 2).max(self.settings.hold)
+    }
+
+    /// The canary found that nothing is enforced.
+    pub fn nothing_enforced(&self) {
+        self.shared.nothing_enforced.store(true, Ordering::Relaxed);
+    }
+
+    /// How long flows may take to settle, after a change of labels or another one.
+    pub fn settle_deadline(&self, relabels: bool) -> Duration {
+        let limit = if relabels { self.settings.settle_labels } else { self.settings.settle };
+        if self.shared.nothing_enforced.load(Ordering::Relaxed) {
+            limit.min(SETTLE_WHEN_NOTHING_IS_ENFORCED)
+        } else {
+            limit
+        }
+    }
+
+    /// Some flow has settled; told once.
+    pub fn first_verdict(&self, at: Moment) {
+        if !self.shared.first_verdict.swap(true, Ordering::Relaxed) {
+            self.teller.tell(Progress::FirstVerdict { after: at.since(Moment(0)) });
+        }
+    }
+}

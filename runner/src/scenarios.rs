@@ -1,0 +1,269 @@
+//! Finds scenarios on disk, or takes the shipped ones, and reads them.
+
+use crate::problems::FileProblems;
+use flowproof_core::{
+    parse::{self, Deviation, Loaded, MAX_FILE_BYTES},
+    scenario::Scenario,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::{self, Read as _},
+    path::{Component, Path, PathBuf},
+};
+
+/// The file of known deviations, which stands beside scenarios and is none.
+pub const KNOWN_DEVIATIONS: &str = "known-deviations.yaml";
+
+/// The folder whose files scenarios refer to.
+const POLICIES: &str = "policies";
+
+/// Path and text of shipped scenarios.
+macro_rules! shipped {
+    ($($name:literal),+ $(,)?) => {
+        &[$(($name, include_str!(concat!("../../scenarios/", $name)))),+]
+    };
+}
+
+/// The scenarios that are part of this program: path in the folder and text. A test keeps the list complete.
+pub const SHIPPED: &[(&str, &str)] = shipped![
+    "addresses/an-ipv6-range-among-others.yaml",
+    "addresses/exceptions-deny-nothing.yaml",
+    "addresses/ipblock-with-except.yaml",
+    "addresses/one-network-in-two-rules.yaml",
+    "applications/four-namespaces.yaml",
+    "applications/internal-service.yaml",
+    "basics/database-from-app-namespace.yaml",
+    "basics/default-deny-egress.yaml",
+    "basics/default-deny-ingress.yaml",
+    "basics/egress-to-dns-only.yaml",
+    "changes/deleted-and-created-again.yaml",
+    "changes/established-connections.yaml",
+    "changes/labels-changed.yaml",
+    "changes/labels-of-what-is-isolated.yaml",
+    "changes/policy-updated-and-deleted.yaml",
+    "directions/a-section-without-its-type.yaml",
+    "directions/a-type-of-two.yaml",
+    "directions/both-sides.yaml",
+    "paths/both-ends-on-every-path.yaml",
+    "paths/itself-through-a-service.yaml",
+    "paths/nodes.yaml",
+    "paths/services.yaml",
+    "pods/first-packets.yaml",
+    "pods/restarted-pods.yaml",
+    "ports/many-ports-in-a-rule.yaml",
+    "ports/named-ports-per-pod.yaml",
+    "ports/port-ranges.yaml",
+    "protocols/rules-by-protocol.yaml",
+    "protocols/sctp-rules.yaml",
+    "protocols/tcp-without-udp.yaml",
+    "rules/equal-names.yaml",
+    "rules/policies-add-up.yaml",
+    "rules/rules-with-own-peers-and-ports.yaml",
+    "selectors/empty-lists-and-nobody.yaml",
+    "selectors/namespace-and-pod-selector.yaml",
+    "selectors/peers-of-other-namespaces.yaml",
+    "selectors/selector-expressions.yaml",
+    "tiers/admin-before-network-policies.yaml",
+    "tiers/baseline-after-network-policies.yaml",
+    "tiers/each-end-by-itself.yaml",
+    "tiers/priority-changed.yaml",
+];
+
+/// The known deviations of the shipped scenarios.
+const SHIPPED_DEVIATIONS: &str = include_str!("../../scenarios/known-deviations.yaml");
+
+/// Reads the scenarios of all paths, or the shipped ones when there is no path; the problems of all files come at once.
+///
+/// A directory stands for every `*.yaml` and `*.yml` below it, sorted by path. In it, folders named `policies`, names that
+/// start with `_` or `.`, and [`KNOWN_DEVIATIONS`] are passed over; links to directories are not followed. A file that is
+/// named twice is read once.
+pub fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>, Vec<FileProblems>> {
+    if paths.is_empty() {
+        return shipped();
+    }
+    let mut problems = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut scenarios = Vec::new();
+    for path in paths {
+        match find(path) {
+            Ok(files) => {
+                for file in files {
+                    let same = fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
+                    if seen.insert(same) {
+                        match read(&file) {
+                            Ok(scenario) => scenarios.push(scenario),
+                            Err(problem) => problems.push(problem),
+                        }
+                    }
+                }
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(scenarios) } else { Err(problems) }
+}
+
+/// The scenarios that are part of this program.
+pub fn shipped() -> Result<Vec<Scenario>, Vec<FileProblems>> {
+    let mut problems = Vec::new();
+    let mut scenarios = Vec::new();
+    for (name, text) in SHIPPED {
+        let file = format!("scenarios/{name}");
+        let load: &mut parse::Load<'_> = &mut |_| Err("a shipped scenario refers to no files".to_owned());
+        match parse::scenario(&file, text.as_bytes(), load) {
+            Ok(scenario) => scenarios.push(scenario),
+            Err(wrong) => problems
+                .push(FileProblems::Wrong { problems: wrong, texts: [(file, (*text).to_owned())].into() }),
+        }
+    }
+    if problems.is_empty() { Ok(scenarios) } else { Err(problems) }
+}
+
+/// Reads the known deviations that go with the scenarios of these paths: of each directory, and of each file's directory,
+/// the file [`KNOWN_DEVIATIONS`] in it or in the nearest one above that has it; of no path, the shipped ones.
+pub fn known_deviations(paths: &[PathBuf]) -> Result<Vec<Deviation>, Vec<FileProblems>> {
+    let mut found = Vec::new();
+    let mut problems = Vec::new();
+    let mut keep = |file: String, bytes: &[u8]| match parse::deviations(&file, bytes) {
+        Ok(deviations) => found.extend(deviations),
+        Err(wrong) => {
+            problems.push(FileProblems::Wrong { problems: wrong, texts: [(file, text(bytes))].into() });
+        }
+    };
+    if paths.is_empty() {
+        keep(format!("scenarios/{KNOWN_DEVIATIONS}"), SHIPPED_DEVIATIONS.as_bytes());
+    }
+    let mut unreadable_files = Vec::new();
+    let files: BTreeSet<PathBuf> = paths.iter().filter_map(|path| deviations_for(path)).collect();
+    for path in files {
+        match contents(&path) {
+            Ok(bytes) => keep(path.display().to_string(), &bytes),
+            Err(error) => unreadable_files.push(unreadable(&path, &error)),
+        }
+    }
+    problems.extend(unreadable_files);
+    if problems.is_empty() { Ok(found) } else { Err(problems) }
+}
+
+/// The file of known deviations that goes with a path.
+fn deviations_for(path: &Path) -> Option<PathBuf> {
+    let directory = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    directory.ancestors().map(|above| above.join(KNOWN_DEVIATIONS)).find(|file| file.exists())
+}
+
+/// The files that a path stands for.
+fn find(path: &Path) -> Result<Vec<PathBuf>, FileProblems> {
+    let kind = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !kind.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    collect(path, &mut files)?;
+    if files.is_empty() {
+        return Err(FileProblems::Unreadable {
+            path: path.display().to_string(),
+            why: "the directory has no scenarios".to_owned(),
+            hint: Some(format!(
+                "scenarios are *.yaml files; folders named '{POLICIES}' and names that start with '_' or '.' are passed over"
+            )),
+        });
+    }
+    Ok(files)
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), FileProblems> {
+    let failed = |error: io::Error| unreadable(directory, &error);
+    let mut entries =
+        fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = entry.path();
+        if name.starts_with(['_', '.']) {
+            continue;
+        }
+        if entry.file_type().map_err(failed)?.is_dir() {
+            if name != POLICIES {
+                collect(&path, files)?;
+            }
+        } else if is_yaml(&path) && name != KNOWN_DEVIATIONS && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+/// Reads one scenario and the files that it refers to.
+fn read(path: &Path) -> Result<Scenario, FileProblems> {
+    let bytes = contents(path).map_err(|error| unreadable(path, &error))?;
+    let file = path.display().to_string();
+    let mut texts = BTreeMap::from([(file.clone(), text(&bytes))]);
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let load: &mut parse::Load<'_> = &mut |reference| {
+        let path = directory.join(reference);
+        let bytes = contents(&path).map_err(|error| why(&error))?;
+        let name = tidy(&path).display().to_string();
+        texts.insert(name.clone(), text(&bytes));
+        Ok(Loaded { name, bytes })
+    };
+    parse::scenario(&file, &bytes, load).map_err(|problems| FileProblems::Wrong { problems, texts })
+}
+
+/// The bytes of a file, one more than the limit at most: the parser then says that there are too many.
+pub(crate) fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    // Opening a pipe that nobody writes to would wait for ever.
+    let kind = fs::metadata(path)?;
+    if kind.is_dir() {
+        return Err(io::Error::other("it is a directory"));
+    }
+    if !kind.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The text of a file as problems show it; nothing of what is no text at all.
+fn text(bytes: &[u8]) -> String {
+    if bytes.contains(&0) {
+        return String::new();
+    }
+    let text = String::from_utf8_lossy(bytes);
+    text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned()
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> FileProblems {
+    FileProblems::Unreadable { path: path.display().to_string(), why: why(error), hint: None }
+}
+
+pub(crate) fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file or directory".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// The path without `.` and without `x/..`, for people; it is not the one that is opened.
+fn tidy(path: &Path) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(tidy.components().next_back(), Some(Component::Normal(_))) => {
+                tidy.pop();
+            }
+            other => tidy.push(other),
+        }
+    }
+    tidy
+}
+
+#[cfg(test)]
+mod tests;

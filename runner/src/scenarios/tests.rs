@@ -1,0 +1,91 @@
+//! Finding files: directories, links, pipes, and what is no scenario.
+
+mod documented;
+mod shipped;
+
+use super::*;
+use std::os::unix::fs::symlink;
+
+const GOOD: &str = "scenario: it answers\nnamespaces: { a: }\nworkloads: { a/x: , a/y: { listens: [tcp/80] } }\nexpect: { allow: [a/x -> a/y] }\n";
+
+fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    for (name, text) in files {
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().expect("a file has a directory")).expect("directories can be made");
+        fs::write(path, text).expect("a file can be written");
+    }
+    directory
+}
+
+fn names(directory: &tempfile::TempDir, scenarios: &[Scenario]) -> Vec<String> {
+    let root = directory.path().display().to_string();
+    scenarios.iter().map(|s| s.file.replace(&root, "")).collect()
+}
+
+fn failures(paths: &[PathBuf]) -> Vec<String> {
+    load(paths).expect_err("something is wrong").iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_directory_is_searched_and_sorted() {
+    let directory = directory(&[
+        ("b.yaml", GOOD),
+        ("a/z.yml", GOOD),
+        ("c.txt", "no"),
+        ("_draft.yaml", "no"),
+        (".hidden.yaml", "no"),
+        (KNOWN_DEVIATIONS, "no"),
+        ("policies/p.yaml", "no"),
+        ("a/policies/p.yaml", "no"),
+    ]);
+    symlink(directory.path(), directory.path().join("loop")).expect("links can be made");
+    let scenarios = load(&[directory.path().to_owned()]).expect("all is well");
+    assert_eq!(names(&directory, &scenarios), ["/a/z.yml", "/b.yaml"]);
+}
+
+#[test]
+fn a_file_that_is_named_twice_is_read_once() {
+    let directory = directory(&[("b.yaml", GOOD)]);
+    let scenarios =
+        load(&[directory.path().to_owned(), directory.path().join("./b.yaml")]).expect("all is well");
+    assert_eq!(scenarios.len(), 1);
+}
+
+#[test]
+fn a_manifest_is_found_beside_the_scenario() {
+    let text = format!("{GOOD}policies: [{{ file: ../policies/p.yaml }}]\n");
+    let policy =
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: p, namespace: a }\n";
+    let directory = directory(&[("s/x.yaml", &text), ("policies/p.yaml", policy)]);
+    let scenarios = load(&[directory.path().join("s")]).expect("all is well");
+    assert_eq!(scenarios[0].steps[0].changes.len(), 1);
+
+    fs::write(directory.path().join("policies/p.yaml"), policy.replace("namespace: a", "namespace: b"))
+        .expect("written");
+    let shown = failures(&[directory.path().join("s")]).concat();
+    let place = format!("{}/policies/p.yaml:3:33", directory.path().display());
+    assert!(shown.contains(&place) && shown.contains("3 | metadata: { name: p, namespace: b }"), "{shown}");
+}
+
+#[test]
+fn every_path_that_leads_nowhere_is_named() {
+    let directory = directory(&[("empty/x.txt", "no"), ("bad.yaml", "scenario: [\n")]);
+    let pipe = directory.path().join("pipe.yaml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo can be run");
+    assert!(made.success());
+    let paths = ["missing.yaml", "empty", "bad.yaml", "pipe.yaml"].map(|name| directory.path().join(name));
+    let shown = failures(&paths);
+    assert_eq!(shown.len(), 4, "{shown:?}");
+    assert!(shown[0].contains("there is no such file or directory"), "{}", shown[0]);
+    assert!(shown[1].contains("the directory has no scenarios"), "{}", shown[1]);
+    assert!(shown[2].contains("not YAML"), "{}", shown[2]);
+    assert!(shown[3].contains("it is no regular file"), "{}", shown[3]);
+}
+
+#[test]
+fn too_large_a_file_is_refused() {
+    let directory = directory(&[("big.yaml", &"#".repeat(MAX_FILE_BYTES + 1))]);
+    let shown = failures(&[directory.path().join("big.yaml")]).concat();
+    assert!(shown.contains("more than 1 MiB"), "{shown}");
+}

@@ -1,0 +1,26 @@
+//! Plain manifests: whatever the bytes, an answer; and every scenario that is generated from them is one that parses and
+//! whose expectations its own policies do not contradict.
+
+#![no_main]
+
+use flowproof_core::{
+    generate, lint,
+    parse::{Severity, manifests, scenario},
+};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let (snapshot, _) = manifests(&[("fuzzed.yaml".to_owned(), bytes.to_vec())]);
+    let _ = lint::snapshot(&snapshot);
+    let (generated, _) = generate::scenarios(&snapshot);
+    for made in generated {
+        let parsed =
+            scenario(&made.file, made.text.as_bytes(), &mut |path| Err(format!("{path} is not written out")));
+        let problems = match parsed {
+            Ok(scenario) => lint::scenario(&scenario),
+            Err(problems) => problems,
+        };
+        let wrong: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+        assert!(wrong.is_empty(), "{}\n{wrong:?}", made.text);
+    }
+});

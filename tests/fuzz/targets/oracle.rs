@@ -1,0 +1,39 @@
+//! The oracle on whatever policies and pods can be read: the decision and its derivation agree for every pair of pods, in both
+//! families, and a derivation can be put into words.
+
+#![no_main]
+
+use flowproof_core::{
+    flow::Family,
+    parse::manifests,
+    policy::{Ask, End, Oracle, Protocol},
+};
+use libfuzzer_sys::fuzz_target;
+
+/// Pods that are asked about: the time of a run grows with their square.
+const PODS: usize = 6;
+
+fuzz_target!(|bytes: &[u8]| {
+    let (snapshot, _) = manifests(&[("fuzzed.yaml".to_owned(), bytes.to_vec())]);
+    let cluster = &snapshot.cluster;
+    let oracle = Oracle::new(cluster);
+    let mut ends: Vec<End> = (0..cluster.pods.len().min(PODS)).map(End::Pod).collect();
+    ends.push(End::Address([192, 0, 2, 1].into()));
+    let ports =
+        cluster.pods.iter().take(PODS).flat_map(|pod| &pod.ports).map(|port| (port.protocol, port.number));
+    let mut ports: Vec<(Protocol, u16)> = ports.take(PODS).collect();
+    ports.push((Protocol::Udp, 53));
+    for (source, destination) in
+        ends.iter().flat_map(|source| ends.iter().map(move |destination| (*source, *destination)))
+    {
+        for (protocol, port) in &ports {
+            for family in [Family::V4, Family::V6] {
+                let ask =
+                    Ask { source, destination, family, protocol: *protocol, port: *port, service: None };
+                let derivation = oracle.derive(&ask);
+                assert_eq!(oracle.judge(&ask), derivation.answer, "{ask:?}\n{derivation:#?}");
+                assert!(!derivation.clause().is_empty());
+            }
+        }
+    }
+});

@@ -1,0 +1,26 @@
+//! Scenario files: whatever the bytes, an answer. What parses is linted, and every problem has a place and a text.
+//!
+//! A file that a scenario refers to has the same bytes: it is another way into the readers of manifests and policies.
+
+#![no_main]
+
+use flowproof_core::{
+    lint,
+    parse::{Loaded, deviations, scenario},
+};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut load = |name: &str| Ok(Loaded { name: name.to_owned(), bytes: bytes.to_vec() });
+    let problems = match scenario("fuzzed.yaml", bytes, &mut load) {
+        Ok(scenario) => lint::scenario(&scenario),
+        Err(problems) => {
+            assert!(!problems.is_empty(), "refused without a reason");
+            problems
+        }
+    };
+    for problem in problems {
+        assert!(problem.at.line >= 1 && problem.at.column >= 1 && !problem.message.is_empty(), "{problem:?}");
+    }
+    let _ = deviations("fuzzed.yaml", bytes);
+});

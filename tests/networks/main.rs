@@ -1,0 +1,68 @@
+//! The whole on real networks: every shipped scenario on every cluster of the lab that is up, then wrong surroundings.
+//!
+//! `FLOWPROOF_TEST_LAB=bridge,calico,cilium` names the lab's instances, each called like its network. Without it all trials
+//! are listed as ignored. Bridge enforces nothing and has to be found out; Calico and Cilium have to pass, but for the
+//! deviations that `scenarios/known-deviations.yaml` names, which must keep failing.
+//!
+//! `FLOWPROOF_AGREEMENT=1` also plays random policies on them and compares with what the oracle says, and nothing else.
+
+#![expect(clippy::print_stderr, reason = "figures are for whoever runs the tests")]
+
+mod agreement;
+mod capture;
+mod check;
+mod network;
+mod shadows;
+mod shipped;
+mod surroundings;
+mod watch;
+
+use libtest_mimic::{Arguments, Trial};
+use network::Network;
+use std::{env, process::ExitCode};
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // The trials stop components and count what is left of others: one at a time.
+    arguments.test_threads = Some(1);
+    let networks = env::var("FLOWPROOF_TEST_LAB").unwrap_or_default();
+    let names: Vec<&str> = networks.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    if names.is_empty() || arguments.list {
+        let name = "shipped scenarios and wrong surroundings: FLOWPROOF_TEST_LAB names no network that is up";
+        return libtest_mimic::run(&arguments, vec![Trial::test(name, || Ok(())).with_ignored_flag(true)])
+            .exit_code();
+    }
+    let mut trials = Vec::new();
+    for name in &names {
+        let network = Network::named(name);
+        network.load_image();
+        trials.extend(agreement::trials(&network));
+        if agreement::is_wanted() {
+            continue;
+        }
+        trials.extend(shipped::trials(&network));
+    }
+    if agreement::is_wanted() {
+        return libtest_mimic::run(&arguments, trials).exit_code();
+    }
+    let enforcing: Vec<Network> =
+        names.iter().filter(|name| **name != "bridge").map(|name| Network::named(name)).collect();
+    trials.extend(enforcing.iter().flat_map(watch::trials));
+    trials.extend(enforcing.iter().flat_map(capture::trials));
+    trials.extend(enforcing.iter().flat_map(check::trials));
+    if let (Some(before), true) = (enforcing.first(), names.contains(&"bridge")) {
+        trials.extend(watch::upgrade_trials(before, &Network::named("bridge")));
+    }
+    // One network that enforces is enough for what concerns the surroundings.
+    match names.iter().find(|name| **name != "bridge") {
+        Some(name) => {
+            trials.extend(surroundings::trials(&Network::named(name)));
+            trials.extend(shadows::trials(&Network::named(name)));
+        }
+        None => trials.push(
+            Trial::test("wrong surroundings: they need a network that enforces", || Ok(()))
+                .with_ignored_flag(true),
+        ),
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

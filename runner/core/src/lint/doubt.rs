@@ -77,16 +77,18 @@ impl<'a> Around<'a> {
     }
 
     fn have_a_common_subject(&self, one: &ClusterPolicy, other: &ClusterPolicy) -> bool {
-        let about = |policy: &ClusterPolicy, of: &str, labels: &Labels| {
-            let namespace = self.namespaces.iter().find(|(name, _)| *name == of);
-            namespace.is_none_or(|(_, labels)| policy.namespaces.matches(labels))
-                && policy.pods.matches(labels)
+        let both = [one, other];
+        let in_namespace = |of: &str| {
+            // A namespace that is not known may have any labels; one that is known has each of these at some time.
+            let mut known = self.namespaces.iter().filter(|(name, _)| name == of).peekable();
+            known.peek().is_none()
+                || known.any(|(_, labels)| both.iter().all(|policy| policy.namespaces.matches(labels)))
         };
         self.pods.is_empty()
             || self
                 .pods
                 .iter()
-                .any(|(of, labels)| [one, other].iter().all(|policy| about(policy, of, labels)))
+                .any(|(of, labels)| both.iter().all(|policy| policy.pods.matches(labels)) && in_namespace(of))
     }
 }
 

@@ -187,3 +187,43 @@ fn dns_that_is_forgotten_is_said() {
     let thought_of = text("expect: { deny: [data/db -> cluster-dns] }\n");
     assert_eq!(found(&thought_of), []);
 }
+
+#[test]
+fn equal_priorities_are_doubtful_for_a_common_subject_only() {
+    let warned = |first: &str, second: &str, team: &str| {
+        let policy = |name: &str, selector: &str| {
+            format!(
+                "      - apiVersion: policy.networking.k8s.io/v1alpha2
+        kind: ClusterNetworkPolicy
+        metadata: {{ name: {name} }}
+        spec:
+          tier: Admin
+          priority: 5
+          subject: {{ pods: {{ namespaceSelector: {{ matchLabels: {selector} }}, podSelector: {{}} }} }}
+          ingress: [{{ action: Accept, from: [{{ namespaces: {{}} }}] }}]
+"
+            )
+        };
+        let (first, second) = (policy("one", first), policy("two", second));
+        let text = format!(
+            "scenario: equal priorities
+namespaces: {{ app: {{ labels: {{ team: red, kind: app }} }}, other: {{ labels: {{ kind: other }} }} }}
+workloads: {{ app/api: {{ listens: [tcp/80] }}, other/api: {{ listens: [tcp/80] }} }}
+steps:
+  - step: both
+    apply:
+{first}{second}    expect: {{ unchecked: [], otherwise: policy }}
+  - step: labelled
+    label: {{ namespace app: {{ team: {team} }} }}
+    expect: {{ unchecked: [], otherwise: policy }}
+"
+        );
+        let priorities =
+            found(&text).into_iter().filter(|(_, _, message, _)| message.contains("same tier and priority"));
+        priorities.count() > 0
+    };
+    assert!(warned("{ kind: app }", "{ team: red }", "red"));
+    assert!(warned("{ kind: app }", "{ team: blue }", "blue"), "the namespace gets that label later");
+    assert!(!warned("{ kind: app }", "{ kind: other }", "red"));
+    assert!(!warned("{ team: red }", "{ team: blue }", "blue"), "it never has both labels");
+}

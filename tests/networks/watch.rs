@@ -9,10 +9,11 @@ use std::process::Command;
 
 const SCENARIO: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/basics/database-from-app-namespace.yaml");
+const TRUTH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/networks/truth.py");
 const LAB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/lab/lab");
 
-/// Attempts are 100 ms apart, and start somewhat late on a busy machine.
-const RESOLUTION_MS: i64 = 200;
+/// From one attempt to the next; a prober that got too little CPU is late by its longest lag.
+const INTERVAL_MS: i64 = 100;
 
 /// Takes every agent down and up again, one after the other, as a rolling upgrade does.
 const ROLLING: &str = r#"for agent in $("$LAB" ps | grep -o 'node[0-9]*-agent'); do "$LAB" stop $agent; "$LAB" start $agent; done"#;
@@ -32,15 +33,7 @@ for file in $(grep -lsx backup /proc/[0-9]*/root/etc/hostname); do
   ! nsenter -t $process -n ip -4 -o address 2>/dev/null | grep -q " $from/" || pod=$process
 done
 [ -n "$pod" ] || { echo "no process of the pod backup"; exit 9; }
-try() { nsenter -t $pod -n timeout 1 bash -c "echo \${EPOCHREALTIME/./}; exec 3<> /dev/tcp/$to/5432" 2>/dev/null; }
-until_it() { # WORKS|FAILS WHAT: a connection that works was let in before now, one that fails was denied when it was begun
-  local begun limit=$((SECONDS + 60)) outcome
-  while [ $SECONDS -lt $limit ]; do
-    begun=$(try) && outcome=works || outcome=fails
-    [ $outcome != $1 ] || { echo "truth: $2 $([ $1 = works ] && now || echo $((begun / 1000)))"; return; }
-  done
-  echo "it never $1"; exit 9
-}
+truth() { nsenter -t $pod -n python3 "$TRUTH" $1 $to 5432; }
 copy=$("$LAB" kubectl -n $namespace get networkpolicy postgres -o json | python3 -c '
 import json, sys
 policy = json.load(sys.stdin)
@@ -48,14 +41,14 @@ policy["metadata"] = {key: policy["metadata"][key] for key in ("name", "namespac
 print(json.dumps(policy))')
 echo "truth: deleting $(now)"
 "$LAB" kubectl -n $namespace delete networkpolicy postgres
-until_it works open
+truth open
 "$LAB" stop node1-agent; "$LAB" stop node2-agent
 echo "$copy" | "$LAB" kubectl apply -f -
 "$LAB" start node1-agent
 sleep 5
 echo "truth: starting $(now)"
 "$LAB" start node2-agent
-until_it fails closed"#;
+truth closed"#;
 
 /// The trials on a network that enforces.
 pub fn trials(network: &Network) -> Vec<Trial> {
@@ -98,7 +91,7 @@ fn watch(network: &Network, script: &str) -> Ran {
         script,
     ];
     let mut command = network.flowproof(&arguments);
-    command.env("LAB", LAB).env("FLOWPROOF_LAB_INSTANCE", &network.name);
+    command.env("LAB", LAB).env("TRUTH", TRUTH).env("FLOWPROOF_LAB_INSTANCE", &network.name);
     Network::ran(command)
 }
 
@@ -123,6 +116,11 @@ fn number(value: &Value) -> i64 {
     value.as_i64().unwrap_or(i64::MIN)
 }
 
+fn longest_lag_ms(watched: &Value) -> i64 {
+    let probers = watched["probers"].as_array().into_iter().flatten();
+    probers.map(|prober| number(&prober["longest_lag_ms"])).max().unwrap_or(0)
+}
+
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Failed> {
     if holds { Ok(()) } else { Err(otherwise().into()) }
 }
@@ -142,8 +140,8 @@ fn api_server(network: &Network) -> Result<(), Failed> {
         (number(&watched["until_ms"]) - number(&watched["from_ms"])) / number(&watched["interval_ms"]);
     ensure(intervals > 100, || format!("{intervals} intervals"))?;
     for flow in flows(watched) {
-        // A busy machine starts some attempts late and leaves their turns out.
-        let whole = number(&flow["attempts"]) * 100 >= intervals * 95 && episodes(flow).is_empty();
+        // A busy machine leaves some turns out; those while the API server was gone would be more than a third.
+        let whole = number(&flow["attempts"]) * 100 >= intervals * 80 && episodes(flow).is_empty();
         ensure(whole, || format!("{intervals} intervals: {flow:#}"))?;
     }
     let lost =
@@ -165,18 +163,22 @@ fn leak(network: &Network) -> Result<(), Failed> {
     let (starting, closed) = (truth("starting")?, truth("closed")?);
     let started = ran.outcome["started"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
     let zero = started.ok_or("when it began is told")?.as_millisecond();
+    let resolution = 2 * INTERVAL_MS + longest_lag_ms(watched);
     for flow in flows(watched).into_iter().filter(|flow| flow["expectation"] == "deny") {
-        let leaks: Vec<&Value> =
-            episodes(flow).into_iter().filter(|episode| episode["what"] == "leak").collect();
-        let [leak] = leaks[..] else { return Err(format!("one leak was to be found: {flow:#}").into()) };
-        let (from, until) = (zero + number(&leak["from_ms"]), zero + number(&leak["until_ms"]));
-        ensure((deleting - RESOLUTION_MS..=open + RESOLUTION_MS).contains(&from), || {
-            format!("open between {deleting} and {open}, told at {from}: {leak:#}")
+        // A prober that got too little CPU may not have seen a part of it.
+        let mut leaks = episodes(flow);
+        leaks.retain(|episode| episode["what"] == "leak");
+        let (Some(first), Some(last)) = (leaks.first(), leaks.last()) else {
+            return Err(format!("a leak was to be found: {flow:#}").into());
+        };
+        let (from, until) = (zero + number(&first["from_ms"]), zero + number(&last["until_ms"]));
+        ensure((deleting - resolution..=open + resolution).contains(&from), || {
+            format!("open between {deleting} and {open}, told at {from}, within {resolution}: {flow:#}")
         })?;
-        ensure((starting - RESOLUTION_MS..=closed + RESOLUTION_MS).contains(&until), || {
-            format!("closed between {starting} and {closed}, told at {until}: {leak:#}")
+        ensure((starting - resolution..=closed + resolution).contains(&until), || {
+            format!("closed between {starting} and {closed}, told at {until}, within {resolution}: {flow:#}")
         })?;
-        ensure(leak["destination_node"] == "node2", || format!("{leak:#}"))?;
+        ensure(last["destination_node"] == "node2", || format!("{flow:#}"))?;
     }
     ensure(ran.code == Some(1), || format!("exit code {:?}", ran.code))
 }

@@ -442,11 +442,9 @@ impl<'a> Compiler<'a> {
     /// Adds the rules that let through what comes from or goes to peers, with the ports already matched.
     fn allow(&self, rules: &mut Vec<Rule>, peers: &Peers, pod: &Pod, direction: Direction, ports: &[Match]) {
         let then = Action::Allow;
-        if self.has(Fault::EgressAcceptIsFinal) && direction == Direction::Egress {
-            self.accept_on_node(rules, peers, pod, ports);
-        }
+        let mut allowing = Vec::new();
         match peers {
-            Peers::Everybody => rules.push(Rule { when: ports.to_vec(), then }),
+            Peers::Everybody => allowing.push(Rule { when: ports.to_vec(), then }),
             Peers::Some { all, .. } => {
                 let side = match direction {
                     Direction::Ingress => Side::Source,
@@ -458,11 +456,15 @@ impl<'a> Compiler<'a> {
                     if !ranges.is_empty() && !empty {
                         let mut when = vec![Match::Peer(side, kind, Arc::new(ranges.clone()))];
                         when.extend_from_slice(ports);
-                        rules.push(Rule { when, then: then.clone() });
+                        allowing.push(Rule { when, then: then.clone() });
                     }
                 }
             }
         }
+        if self.has(Fault::EgressAcceptIsFinal) && direction == Direction::Egress {
+            rules.extend(allowing.iter().flat_map(|rule| self.final_on_node(rule, pod)));
+        }
+        rules.extend(allowing);
     }
 
     fn peers(&self, policy: &NetworkPolicy, rule: &PolicyRule) -> Peers {
@@ -556,20 +558,19 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Lets packets to pods of the same node pass without any further rule.
-    fn accept_on_node(&self, rules: &mut Vec<Rule>, peers: &Peers, pod: &Pod, ports: &[Match]) {
-        for kind in [Kind::V4, Kind::V6] {
-            let Some(own_node) = self.to_own_node(pod, kind) else { continue };
-            let mut when = vec![own_node];
-            if let Peers::Some { all, .. } = peers {
-                when.push(Match::Peer(Side::Destination, kind, Arc::new(all.of(kind).clone())));
-            }
-            if when.iter().any(|m| matches!(m, Match::Peer(_, _, ranges) if ranges.is_empty())) {
-                continue;
-            }
-            when.extend_from_slice(ports);
-            rules.push(Rule { when, then: Action::Accept });
-        }
+    /// A rule once more, for packets to pods of the pod's own node, which then pass without any further rule.
+    fn final_on_node(&self, rule: &Rule, pod: &Pod) -> Vec<Rule> {
+        let named = rule.when.iter().find_map(|part| match part {
+            Match::Peer(_, kind, _) => Some(*kind),
+            _ => None,
+        });
+        let kinds = [Kind::V4, Kind::V6].into_iter().filter(|kind| named.is_none_or(|named| named == *kind));
+        let on_node = |kind| {
+            let mut when = vec![self.to_own_node(pod, kind)?];
+            when.extend_from_slice(&rule.when);
+            Some(Rule { when, then: Action::Accept })
+        };
+        kinds.filter_map(on_node).collect()
     }
 
     /// What packets to pods of a pod's own node match; `None` without an address of that kind.

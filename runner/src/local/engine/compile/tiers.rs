@@ -8,7 +8,7 @@ use crate::local::{
     engine::{
         policy::Direction,
         ranges::Addresses,
-        ruleset::{Action, Chain, Match, Rule},
+        ruleset::{Action, Chain, Rule},
         tier::{ClusterPolicy, Peer, Pods, Rule as TierRule, Then, Tier},
         view::Pod,
     },
@@ -78,24 +78,13 @@ impl<'a> Compiler<'a> {
             let matched = self.rules_for(&clause, pod, direction);
             let is_final = self.has(Fault::AdminAcceptIsFinal) && tier == Tier::Admin;
             if is_final && then == Action::Allow && direction == Direction::Egress {
-                rules.extend(matched.iter().filter_map(|rule| self.final_on_node(rule, pod)));
+                rules.extend(matched.iter().flat_map(|rule| self.final_on_node(rule, pod)));
             }
             rules.extend(matched.into_iter().map(|rule| Rule { then: then.clone(), ..rule }));
         }
         let rest = if self.has(Fault::ClusterPolicyIsolates) { Action::Deny } else { pass };
         rules.push(Rule { when: Vec::new(), then: rest });
         Some(Chain(rules))
-    }
-
-    /// The same rule for packets to pods of the same node, which then pass without any further rule.
-    fn final_on_node(&self, rule: &Rule, pod: &Pod) -> Option<Rule> {
-        let kind = rule.when.iter().find_map(|part| match part {
-            Match::Peer(_, kind, _) => Some(*kind),
-            _ => None,
-        })?;
-        let mut when = vec![self.to_own_node(pod, kind)?];
-        when.extend_from_slice(&rule.when);
-        Some(Rule { when, then: Action::Accept })
     }
 
     /// The rules of a tier that are about a pod, in their order.

@@ -29,7 +29,8 @@ const ATTACH_DEADLINE: Duration = Duration::from_secs(15);
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 /// Reports come every 100 ms. A stream on which nothing came for this long is dead, or its prober is stopped.
 const SILENCE_DEADLINE: Duration = Duration::from_secs(3);
-/// The offset of the clocks is measured this often; the first measurements follow one another at once.
+/// The offset of the clocks is measured this often, and what came is acknowledged: every message goes through the API server, the
+/// kubelet and the container runtime.
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// Pause before attaching again, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -251,6 +252,7 @@ impl Session {
         let mut pings = interval(PING_EVERY);
         let mut pinged: Option<(u64, Moment)> = None;
         let mut id = 0;
+        let mut acknowledged = known.revision;
         let mut last = Instant::now();
         loop {
             tokio::select! {
@@ -263,7 +265,6 @@ impl Session {
                             if news.send((spec.index, heard)).is_err() {
                                 return Ok(());
                             }
-                            self.say(&Command::Ack { have: known.revision }).await?;
                         }
                         Event::Pong { id: answered, at_us } => match pinged.take() {
                             Some((asked, sent)) if asked == answered => known.clock.measured(sent, now(spec.zero), at_us),
@@ -287,6 +288,10 @@ impl Session {
                     id += 1;
                     pinged = Some((id, now(spec.zero)));
                     self.say(&Command::Ping { id }).await?;
+                    if acknowledged != known.revision {
+                        acknowledged = known.revision;
+                        self.say(&Command::Ack { have: acknowledged }).await?;
+                    }
                 }
             }
         }

@@ -12,7 +12,7 @@ pub fn trials(network: &Network) -> Vec<Trial> {
 
 /// Calico still starts pods there, which reach nobody; Cilium starts none.
 fn agent_down(network: &Network) -> Result<(), Failed> {
-    let arguments = ["check", "--nodes-only", "--progress", "none", "--settle", "60s", "--found", "-"];
+    let arguments = ["check", "--nodes-only", "--progress", "none", "--settle", "30s", "--found", "-"];
     network.lab(&["stop", "node1-agent"]);
     let ran = Network::ran(network.flowproof(&arguments));
     network.lab(&["start", "node1-agent"]);

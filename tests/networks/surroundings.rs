@@ -124,13 +124,13 @@ fn rejected_policy(network: &Network) -> Result<(), Failed> {
     check(format!("{}{}", ran.stderr, ran.outcome).contains("99999"), "the API server's words are told", &ran)
 }
 
-/// Starts a run that holds its step for so long that there is time to do something to it.
-fn held(network: &Network, seconds: u32) -> (tempfile::TempDir, Child) {
+/// Starts a run that holds its step for so long that there is time to do something to it, and waits so long for flows to settle.
+fn held(network: &Network, seconds: u32, settle: &str) -> (tempfile::TempDir, Child) {
     let (directory, file) = scenario(SCENARIO);
     let hold = format!("{seconds}s");
     let file = file.display().to_string();
     let child = network
-        .flowproof(&["run", "--json", "-", "--no-canary", "--hold", &hold, "--settle", "30s", &file])
+        .flowproof(&["run", "--json", "-", "--no-canary", "--hold", &hold, "--settle", settle, &file])
         .spawn()
         .expect("flowproof can be started");
     // The policy is the last thing before the flows settle.
@@ -152,14 +152,14 @@ fn signal(pid: u32, signal: &str) {
 }
 
 fn signalled(network: &Network, name: &str) -> Result<(), Failed> {
-    let (_directory, child) = held(network, 20);
+    let (_directory, child) = held(network, 20, "30s");
     signal(child.id(), name);
     let ran = end(child);
     check(ran.code == Some(130), "it says that it was interrupted", &ran)
 }
 
 fn killed(network: &Network) -> Result<(), Failed> {
-    let (_directory, child) = held(network, 20);
+    let (_directory, child) = held(network, 20, "30s");
     signal(child.id(), "KILL");
     let ran = end(child);
     check(ran.code.is_none(), "it had no time for anything", &ran)?;
@@ -176,7 +176,7 @@ fn real_namespace(network: &Network, logical: &str) -> String {
 }
 
 fn pod_deleted(network: &Network) -> Result<(), Failed> {
-    let (_directory, child) = held(network, 6);
+    let (_directory, child) = held(network, 6, "12s");
     let namespace = real_namespace(network, "data");
     network.kubectl(&["delete", "pod", "store", "--namespace", &namespace, "--grace-period=0", "--force"]);
     let ran = end(child);
@@ -185,7 +185,7 @@ fn pod_deleted(network: &Network) -> Result<(), Failed> {
 }
 
 fn listener_stopped(network: &Network) -> Result<(), Failed> {
-    let (_directory, child) = held(network, 6);
+    let (_directory, child) = held(network, 6, "12s");
     let pid = prober("store");
     signal(pid, "STOP");
     let ran = end(child);
@@ -206,7 +206,7 @@ fn prober(pod: &str) -> u32 {
 }
 
 fn api_server_killed(network: &Network) -> Result<(), Failed> {
-    let (_directory, child) = held(network, 8);
+    let (_directory, child) = held(network, 8, "30s");
     network.lab(&["kill", "apiserver"]);
     thread::sleep(Duration::from_secs(3));
     network.lab(&["start", "apiserver"]);

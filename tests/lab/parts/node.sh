@@ -48,8 +48,8 @@ cgroups() { # INDEX: makes the parent of the node's control groups, in every hie
   done
 }
 weigh() { # CGROUP: pods get CPU before the components, all of which share this machine; version 1 has shares, version 2 weights
-  [ ! -e "$1/cpu.shares" ] || echo $((16 * 1024)) > "$1/cpu.shares"
-  [ ! -e "$1/cpu.weight" ] || echo $((16 * 100)) > "$1/cpu.weight"
+  [ ! -e "$1/cpu.shares" ] || echo $((4 * 1024)) > "$1/cpu.shares"
+  [ ! -e "$1/cpu.weight" ] || echo $((4 * 100)) > "$1/cpu.weight"
 }
 pass_on() { # CGROUP: in version 2, what a group may use, its parents must pass on
   local controller

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Watches 1,000 flows on a cluster of the lab and measures what that costs, from the processes of this machine.
 
-usage: watch.py [--minutes 10] [--flowproof PROGRAM (target/release/flowproof)]
+usage: watch.py [--minutes 10] [--flowproof PROGRAM (target/release/flowproof)] [--save FILE (the watch as JSON, to look into)]
 
 The cluster is the one of KUBECONFIG, with the prober's image loaded; its nodes are namespaces of this machine (tests/lab).
 Each of four scenarios has six pods, and 250 or so flows, half of them denied, tried ten times a second each. Goals: all probers
@@ -9,8 +9,10 @@ together need one core at most, the memory of runner and probers stays flat, the
 one is missed, or when the watch does not end with 0: nothing happens meanwhile, so nothing may be told.
 """
 import argparse
+import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,23 +48,40 @@ expect:
 """
 
 
-def processes(comm):
-    """The processes of this name, as long as they live: (CPU seconds, resident KiB)."""
+def usage(pid):
+    """What a process has used so far, and holds now: (CPU seconds, resident KiB)."""
+    process = pathlib.Path("/proc", str(pid))
+    fields = (process / "stat").read_text().rsplit(")", 1)[1].split()
+    resident = int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+    return (int(fields[11]) + int(fields[12])) / TICKS, resident
+
+
+def probers():
+    """The usage of every prober that lives, by its process."""
+    found = {}
     for entry in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            if (entry / "comm").read_text().strip() != comm:
-                continue
-            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-            resident = int((entry / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
-            yield int(entry.name), ((int(fields[11]) + int(fields[12])) / TICKS, resident)
+            if (entry / "comm").read_text().strip() == "flowproof-probe":
+                found[entry.name] = usage(entry.name)
         except (OSError, IndexError):
             continue
+    return found
+
+
+def punctuality(outcome):
+    """The part of all attempts that were due which were made."""
+    made = due = 0
+    for watched in (scenario["watched"] for scenario in outcome["scenarios"]):
+        made += sum(flow["attempts"] for flow in watched["flows"])
+        due += len(watched["flows"]) * (watched["until_ms"] - watched["from_ms"]) / watched["interval_ms"]
+    return made / due
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--flowproof", default=str(ROOT / "target/release/flowproof"))
+    parser.add_argument("--save")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for number in range(SCENARIOS):
@@ -74,13 +93,14 @@ def main():
         runner = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT)
         samples = []
         while runner.poll() is None:
-            probers = dict(processes("flowproof-probe"))
-            mine = dict(processes("flowproof")).get(runner.pid, (0, 0))
-            samples.append((time.monotonic(), probers, mine))
+            samples.append((time.monotonic(), probers(), usage(runner.pid)))
             time.sleep(EVERY_S)
         told.seek(0)
         output = told.read()
         size = saved.stat().st_size if saved.exists() else 0
+        made = punctuality(json.loads(saved.read_text())) if size else 0
+        if arguments.save and size:
+            shutil.copy(saved, arguments.save)
     # The watch proper: from when all probers are there, without the pods that are started meanwhile, to its end.
     full = [sample for sample in samples if len(sample[1]) >= PODS * SCENARIOS][2:-2]
     if len(full) < 4:
@@ -90,6 +110,7 @@ def main():
     lasting = [pid for pid in quarter[1] if pid in last[1]]
     cores = sum(last[1][pid][0] - quarter[1][pid][0] for pid in lasting) / (last[0] - quarter[0])
     figures = [
+        ("attempts that were made, of those that were due", made * 100, "%", None),
         ("CPU of all probers", cores, "cores", 1.0),
         ("CPU of the runner", (last[2][0] - quarter[2][0]) / (last[0] - quarter[0]), "cores", None),
         ("largest prober, after a quarter of the time", max(quarter[1][pid][1] for pid in lasting) / 1024, "MiB", None),
@@ -104,7 +125,7 @@ def main():
     for what, value, unit, goal in figures:
         verdict = "" if goal is None else f"goal {goal:g}  {'reached' if value <= goal else 'MISSED'}"
         missed |= goal is not None and value > goal
-        print(f"{what:45} {value:8.2f} {unit:6} {verdict}")
+        print(f"{what:48} {value:8.2f} {unit:6} {verdict}")
     sys.exit(int(missed))
 
 

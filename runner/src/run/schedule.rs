@@ -17,18 +17,25 @@ pub fn lanes(scenarios: &[Scenario], settings: &Settings) -> Vec<Vec<usize>> {
             None => groups.push((&scenario.topology, vec![index])),
         }
     }
-    // A lane is worth its deployment only if it has enough to play.
-    let most = scenarios.len().div_ceil(settings.jobs.max(1)).max(settings.lane_share);
-    let mut lanes: Vec<(usize, Vec<usize>)> =
-        groups.into_iter().flat_map(|(_, members)| dealt(scenarios, members, most)).collect();
+    let jobs = settings.jobs.max(1);
+    let work: usize = scenarios.iter().map(cost).sum();
+    // What one place has to do if all do the same, without its deployment.
+    let share = ((work + DEPLOYMENT * jobs.max(groups.len())) / jobs).saturating_sub(DEPLOYMENT).max(1);
+    let mut lanes = Vec::new();
+    for (_, members) in groups {
+        let work: usize = members.iter().map(|index| cost(&scenarios[*index])).sum();
+        let worth = members.len() / settings.lane_share.max(1);
+        // To the nearest: a place that has a little more to do costs less than another deployment.
+        lanes.extend(dealt(scenarios, members, ((work + share / 2) / share).min(worth).max(1)));
+    }
     let first = |members: &[usize]| members.iter().min().filter(|index| **index < settings.urgent).copied();
     lanes.sort_by_key(|(cost, members)| (first(members).unwrap_or(usize::MAX), Reverse(*cost)));
     lanes.into_iter().map(|(_, members)| members).collect()
 }
 
-/// Deals scenarios of one topology to lanes of about the same cost, which is told.
-fn dealt(scenarios: &[Scenario], mut members: Vec<usize>, most: usize) -> Vec<(usize, Vec<usize>)> {
-    let mut lanes = vec![(DEPLOYMENT, Vec::new()); members.len().div_ceil(most)];
+/// Deals scenarios of one topology to this many lanes of about the same cost, which is told.
+fn dealt(scenarios: &[Scenario], mut members: Vec<usize>, lanes: usize) -> Vec<(usize, Vec<usize>)> {
+    let mut lanes = vec![(DEPLOYMENT, Vec::new()); lanes];
     members.sort_by_key(|index| Reverse(cost(&scenarios[*index])));
     for index in members {
         if let Some((load, lane)) = lanes.iter_mut().min_by_key(|(load, _)| *load) {
@@ -101,6 +108,14 @@ mod tests {
     fn few_scenarios_are_not_worth_a_lane_each() {
         let scenarios = [scenario("a", 1, false), scenario("a", 1, false)];
         assert_eq!(lanes(&scenarios, &settings(9)).len(), 1);
+    }
+
+    #[test]
+    fn lanes_of_one_scenario_count_as_work_for_a_place() {
+        let mut scenarios = vec![scenario("a", 1, false); 9];
+        scenarios.extend(["b", "c", "d", "e"].map(|namespace| scenario(namespace, 1, false)));
+        let first = (0..9).collect::<Vec<_>>();
+        assert_eq!(lanes(&scenarios, &settings(2)), [first, vec![9], vec![10], vec![11], vec![12]]);
     }
 
     #[test]

@@ -60,8 +60,8 @@ impl Kube {
         };
         try_join_all(remains.objects.iter().map(|object| self.delete_object(object))).await?;
         try_join_all(remains.holders.iter().map(|holder| self.remove_shadows(run, holder, wait))).await?;
-        let names: Vec<&str> = remains.namespaces.iter().map(String::as_str).collect();
-        self.remove_namespaces(run, &names, wait).await?;
+        let namespaces = remains.namespaces.iter().map(|name| (name.as_str(), Vec::new())).collect();
+        self.remove_namespaces(run, &namespaces, wait).await?;
         Ok(remains)
     }
 

@@ -6,8 +6,8 @@ use super::{
     watched::Watched,
 };
 use crate::cluster::{ClusterError, Lane, PodName, RUN_LABEL, Wait};
-use futures::future::{join_all, join3};
-use k8s_openapi::api::core::v1::Namespace;
+use futures::future::{join, join_all, join3};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, Preconditions},
@@ -24,34 +24,40 @@ impl Kube {
     pub(super) async fn remove_lane(&self, lane: &Lane, wait: Wait) -> Result<(), ClusterError> {
         let objects = self.ledger().leave(lane);
         let objects = join_all(objects.iter().map(|object| self.delete_object(object)));
-        let names: Vec<&str> = lane.namespaces.keys().map(String::as_str).collect();
+        let pods_of = |namespace: &str| {
+            let pods = lane.pods.iter().filter(|pod| pod.name.namespace == namespace);
+            pods.map(|pod| pod.name.name.as_str()).collect::<Vec<_>>()
+        };
+        let namespaces = lane.namespaces.keys().map(|name| (name.as_str(), pods_of(name))).collect();
         let holders = lane.holders();
         let shadows = join_all(holders.iter().map(|holder| self.remove_shadows(&lane.run, holder, wait)));
         let (objects, shadows, namespaces) =
-            join3(objects, shadows, self.remove_namespaces(&lane.run, &names, wait)).await;
+            join3(objects, shadows, self.remove_namespaces(&lane.run, &namespaces, wait)).await;
         objects.into_iter().collect::<Result<Vec<_>, _>>()?;
         shadows.into_iter().collect::<Result<Vec<()>, _>>()?;
         namespaces
     }
 
-    /// Deletes those of the namespaces that bear the run's id.
+    /// Deletes those of the namespaces that bear the run's id. Their pods that are known need not wait for the namespace
+    /// controller, which takes seconds before it looks at a deletion.
     pub(super) async fn remove_namespaces(
         &self,
         run: &str,
-        names: &[&str],
+        namespaces: &BTreeMap<&str, Vec<&str>>,
         wait: Wait,
     ) -> Result<(), ClusterError> {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let deadline = Instant::now() + GONE_DEADLINE;
         let selector = watcher::Config::default().labels(&format!("{RUN_LABEL}={run}"));
         let watched = (wait == Wait::UntilGone).then(|| Watched::start(api.clone(), selector));
-        let deleted = join_all(names.iter().map(|name| self.remove_namespace(&api, run, name))).await;
+        let deleted = namespaces.iter().map(|(name, pods)| self.remove_namespace(&api, run, name, pods));
+        let deleted = join_all(deleted).await;
         deleted.into_iter().collect::<Result<Vec<()>, _>>()?;
         let Some(watched) = watched else { return Ok(()) };
         let left = |objects: &BTreeMap<PodName, _>| {
             objects
                 .keys()
-                .filter(|key| names.contains(&key.name.as_str()))
+                .filter(|key| namespaces.contains_key(key.name.as_str()))
                 .map(|key| key.name.clone())
                 .collect::<Vec<_>>()
         };
@@ -72,24 +78,31 @@ impl Kube {
         })
     }
 
-    /// Deletes a namespace if it bears the run's id; one that is gone or somebody else's is left alone.
+    /// Deletes a namespace and these of its pods if it bears the run's id; one that is gone or somebody else's is left alone.
     async fn remove_namespace(
         &self,
         api: &Api<Namespace>,
         run: &str,
         name: &str,
+        pods: &[&str],
     ) -> Result<(), ClusterError> {
         let context = format!("delete namespace {name}");
         let Some(namespace) = failure::request(&context, api.get_metadata_opt(name)).await? else {
             return Ok(());
         };
-        if namespace.labels().get(RUN_LABEL).map(String::as_str) != Some(run) {
+        let ours = namespace.labels().get(RUN_LABEL).map(String::as_str) == Some(run);
+        if !ours || namespace.metadata.deletion_timestamp.is_some() {
             return Ok(());
         }
         // Only the namespace that was looked at: not one of the same name that was made since.
         let same = Preconditions { uid: namespace.uid(), ..Preconditions::default() };
         let parameters = DeleteParams::background().preconditions(same);
-        match failure::answered(&context, api.delete(name, &parameters)).await? {
+        let of_pods: Api<Pod> = Api::namespaced(self.client.clone(), name);
+        let at_once = DeleteParams::background();
+        let pods = pods.iter().map(|pod| failure::answered(&context, of_pods.delete(pod, &at_once)));
+        // A pod that cannot be deleted by itself goes with its namespace.
+        let (deleted, _) = join(failure::answered(&context, api.delete(name, &parameters)), join_all(pods)).await;
+        match deleted? {
             // 404: gone; 409: being deleted already, or another one of the name.
             Err(status) if !matches!(status.code, 404 | 409) => {
                 let needed = Permission::new("", "namespaces", "delete");

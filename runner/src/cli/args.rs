@@ -271,7 +271,7 @@ pub struct RunArgs {
     /// Fail flows that are enforced later than this after the change [default: no limit but --settle]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub budget: Option<Duration>,
-    /// Scenarios side by side [default: 5; 16 in the local cluster]
+    /// Scenarios side by side [default: 6; 16 in the local cluster]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
     /// End at the first mismatch

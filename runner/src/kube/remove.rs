@@ -101,7 +101,8 @@ impl Kube {
         let at_once = DeleteParams::background();
         let pods = pods.iter().map(|pod| failure::answered(&context, of_pods.delete(pod, &at_once)));
         // A pod that cannot be deleted by itself goes with its namespace.
-        let (deleted, _) = join(failure::answered(&context, api.delete(name, &parameters)), join_all(pods)).await;
+        let (deleted, _) =
+            join(failure::answered(&context, api.delete(name, &parameters)), join_all(pods)).await;
         match deleted? {
             // 404: gone; 409: being deleted already, or another one of the name.
             Err(status) if !matches!(status.code, 404 | 409) => {

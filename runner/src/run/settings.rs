@@ -71,7 +71,7 @@ impl Default for Settings {
             budget: None,
             interval: Duration::from_millis(100),
             families: [Family::V4, Family::V6].into(),
-            jobs: 5,
+            jobs: 6,
             lane_share: 3,
             urgent: 0,
             fail_fast: false,

@@ -4,7 +4,7 @@
 usage: watch.py [--minutes 10] [--flowproof PROGRAM (target/release/flowproof)] [--save FILE (the watch as JSON, to look into)]
 
 The cluster is the one of KUBECONFIG, with the prober's image loaded; its nodes are namespaces of this machine (tests/lab).
-Each of four scenarios has six pods, and 250 or so flows, half of them denied, tried ten times a second each. Goals: all probers
+Each of five scenarios has five pods, and 200 flows, half of them denied, tried ten times a second each. Goals: all probers
 together need one core at most, the memory of runner and probers stays flat, the saved file has 5 MB at most. Exit code 1 when
 one is missed, or when the watch does not end with 0: nothing happens meanwhile, so nothing may be told.
 """
@@ -19,7 +19,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PODS, PORTS, SCENARIOS, EVERY_S = 6, 9, 4, 5
+PODS, PORTS, SCENARIOS, EVERY_S = 5, 10, 5, 5
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -28,7 +28,7 @@ def scenario(number):
     pods = "\n".join(f"  ns{number}/p{pod}: {{ listens: [{', '.join(ports)}] }}" for pod in range(PODS))
     half = range(PORTS // 2)
     allowed = "\n".join(f"            - {{ protocol: {ports[i][:3].upper()}, port: {8000 + i} }}" for i in half)
-    return f"""scenario: six pods that reach half of their ports ({number})
+    return f"""scenario: five pods that reach half of their ports ({number})
 families: [4]
 namespaces: {{ ns{number}: }}
 workloads:

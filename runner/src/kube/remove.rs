@@ -98,8 +98,8 @@ impl Kube {
         let same = Preconditions { uid: namespace.uid(), ..Preconditions::default() };
         let parameters = DeleteParams::background().preconditions(same);
         let of_pods: Api<Pod> = Api::namespaced(self.client.clone(), name);
-        let at_once = DeleteParams::background();
-        let pods = pods.iter().map(|pod| failure::answered(&context, of_pods.delete(pod, &at_once)));
+        let as_usual = DeleteParams::default();
+        let pods = pods.iter().map(|pod| failure::answered(&context, of_pods.delete(pod, &as_usual)));
         // A pod that cannot be deleted by itself goes with its namespace.
         let (deleted, _) =
             join(failure::answered(&context, api.delete(name, &parameters)), join_all(pods)).await;

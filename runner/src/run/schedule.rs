@@ -18,9 +18,9 @@ pub fn lanes(scenarios: &[Scenario], settings: &Settings) -> Vec<Vec<usize>> {
         }
     }
     let jobs = settings.jobs.max(1);
-    let work: usize = scenarios.iter().map(cost).sum();
+    let all: usize = scenarios.iter().map(cost).sum();
     // What one place has to do if all do the same, without its deployment.
-    let share = ((work + DEPLOYMENT * jobs.max(groups.len())) / jobs).saturating_sub(DEPLOYMENT).max(1);
+    let share = ((all + DEPLOYMENT * jobs.max(groups.len())) / jobs).saturating_sub(DEPLOYMENT).max(1);
     let mut lanes = Vec::new();
     for (_, members) in groups {
         let work: usize = members.iter().map(|index| cost(&scenarios[*index])).sum();

@@ -248,8 +248,8 @@ async fn startup() -> Result<Vec<Figure>> {
     let settings = Settings { canary: false, ..Settings::local(Duration::ZERO) };
     let watch = WatchOptions { at_least: Some(STARTS_FOR), ..WatchOptions::default() };
     let watch = Watch::new(watch, CancellationToken::new());
-    let zero = Instant::now();
     let scenarios = vec![denied_at_the_destination()?];
+    let zero = Instant::now();
     let (outcome, _) = play(Arc::clone(&truth) as _, scenarios, settings, Some(watch)).await?;
     let watched = outcome.scenarios[0].watched.as_ref().context("it was not watched")?;
     let ms = |at: Instant| at.duration_since(zero).as_secs_f64() * 1000.0;

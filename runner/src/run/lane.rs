@@ -78,8 +78,8 @@ pub struct Lane {
     links: JoinSet<()>,
     /// The state of the cluster, as it was read last.
     live: Option<Snapshot>,
-    /// What the pod that is started anew again and again is to do.
-    fresh: Option<watch::Sender<Wish>>,
+    /// The pod that is started anew again and again, and what it is to do.
+    fresh: Option<(Workload, watch::Sender<Wish>)>,
 }
 
 impl LaneSpec {

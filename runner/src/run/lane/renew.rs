@@ -90,7 +90,15 @@ impl Lane {
     /// Listens to the prober of a pod that tries flows from its start.
     pub fn link_fresh(&mut self, fresh: &Workload) {
         let index = self.board.add_prober(fresh.clone());
-        self.fresh = Some(self.listen_to(fresh, index, Wish::default()));
+        self.fresh = Some((fresh.clone(), self.listen_to(fresh, index, Wish::default())));
+    }
+
+    /// Has the pod that was linked last try only these of its flows, at this pace.
+    pub fn try_fresh(&self, keys: &[Key], pace: Pace) {
+        if let Some((fresh, wish)) = &self.fresh {
+            let specs = Arc::new(self.board.specs(fresh, keys.iter()));
+            wish.send_modify(|wish| wish.flows = Some((specs, pace)));
+        }
     }
 
     /// The pod of a workload with the labels that it has now.

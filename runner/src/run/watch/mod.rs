@@ -10,10 +10,13 @@ use flowproof_core::{
     time::Moment,
 };
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant},
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 /// How often it is asked whether the watch is over.
@@ -52,6 +55,7 @@ pub struct Watch {
     stage: watch::Sender<Stage>,
     lanes: watch::Sender<Lanes>,
     disturbed: AtomicI64,
+    starts: Arc<Semaphore>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,12 +74,19 @@ impl Watch {
             stage: watch::Sender::new(Stage::Settling),
             lanes: watch::Sender::new(Lanes::default()),
             disturbed: AtomicI64::new(i64::MIN),
+            starts: Arc::new(Semaphore::new(0)),
         }
     }
 
-    /// So many scenarios will either settle or leave.
-    pub(super) fn expect(&self, scenarios: usize) {
+    /// So many scenarios will either settle or leave, on so many nodes.
+    pub(super) fn expect(&self, scenarios: usize, nodes: usize) {
         self.lanes.send_modify(|lanes| lanes.expected = scenarios);
+        self.starts.add_permits(nodes);
+    }
+
+    /// Permits for pods that are started anew: one for each node.
+    pub(super) fn starts(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.starts)
     }
 
     /// How many scenarios are watched together.

@@ -1,37 +1,53 @@
 //! Starts pods anew all through a watch, under policies that exist: how long denied flows are open before a pod is policed.
 //!
 //! Such a pod tries its flows from the start of its own process, and does not wait for the runner; its own clock tells the
-//! window.
+//! window. It tries them often, so that there are no more of these pods at a time than nodes, however many scenarios are watched.
 
 use super::Followed;
 use crate::{
     cluster::{ClusterError, Pod},
     run::{
-        board::Key,
+        board::{Key, Window},
         lane::{Lane, start_anew},
     },
 };
 use flowproof_core::{
     assess::assess,
-    flow::{Expectation, Family, Target},
+    flow::Target,
     name::Workload,
     outcome::{Start, StartedFlow},
-    record::Segment,
+    record::{Last, Segment},
     time::Moment,
 };
 use flowproof_wire::Pace;
-use futures::FutureExt;
-use std::time::{Duration, Instant};
-use tokio::task::JoinHandle;
+use futures::{FutureExt, future::BoxFuture};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
+};
 
-/// From one attempt of a fresh pod's flow to the next: this well the window is known.
+/// From one attempt of a fresh pod's flow to the next, at first: this well the window is known.
 const INTERVAL_MS: u64 = 5;
 
-/// How long the flows of a fresh pod are tried: network plugins that are late are late by less.
-const TRIED_FOR: Duration = Duration::from_secs(5);
+/// After this long they are tried as often as all others if all go as expected: hundreds of attempts a second fill the
+/// connection tracking of nodes.
+const OFTEN_FOR: Duration = Duration::from_secs(2);
 
-/// Most flows of a fresh pod: it tries them often.
-const MOST_FLOWS: usize = 10;
+/// How long the flows of a fresh pod are tried: network plugins that are late are late by less.
+const TRIED_FOR: Duration = Duration::from_secs(8);
+
+/// Most denied flows of a fresh pod, which tries them often; the next pod takes the next ones.
+const MOST_DENIED: usize = 3;
+
+/// Most allowed flows of a fresh pod: whether its network works at all.
+const MOST_ALLOWED: usize = 1;
+
+/// Attempts that are younger than their timeout and this are not judged: they may still be under way.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Most fresh pods that are told of.
 const MOST_STARTS: usize = 500;
@@ -39,29 +55,47 @@ const MOST_STARTS: usize = 500;
 /// Pause before another pod is started when one could not be.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// The fresh pods of a watch, one at a time.
+/// The fresh pods of a scenario, one at a time.
 pub(super) struct Fresh {
     candidates: Vec<Candidate>,
-    next: usize,
+    /// What all scenarios share: a permit for each fresh pod that may try its flows now.
+    permits: Arc<Semaphore>,
+    /// Counts the starts.
+    turn: usize,
     now: State,
     starts: Vec<Start>,
 }
 
-/// A workload that fresh pods can be like.
+/// A workload that fresh pods can be like, and which of the followed flows are its own.
 struct Candidate {
     like: Workload,
-    flows: Vec<(Key, String, Family, Expectation)>,
+    denied: Vec<usize>,
+    allowed: Vec<usize>,
 }
 
 enum State {
     Idle { until: Instant },
-    Starting { workload: Workload, keys: Vec<Key>, pod: JoinHandle<Result<Pod, ClusterError>> },
-    Trying { keys: Vec<Key>, node: String, until: Instant },
+    Queued { permit: BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>> },
+    Starting { started: Started, workload: Workload, pod: JoinHandle<Result<Pod, ClusterError>> },
+    Trying { started: Started, node: String, since: Instant, pace: Pace },
+}
+
+/// A pod that was started, and its permit.
+struct Started {
+    /// Its flows, and which of the followed ones they are like.
+    flows: Vec<(Key, usize)>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Started {
+    fn keys(&self) -> Vec<Key> {
+        self.flows.iter().map(|(key, _)| *key).collect()
+    }
 }
 
 impl Fresh {
     /// Finds the workloads with denied flows that no Service leads to: a fresh pod must not take part in a Service.
-    pub(super) fn of(lane: &Lane, followed: &[Followed<'_>]) -> Self {
+    pub(super) fn of(lane: &Lane, followed: &[Followed<'_>], permits: Arc<Semaphore>) -> Self {
         let topology = lane.topology();
         let served = |workload: &Workload| {
             topology.services.iter().any(|(name, service)| {
@@ -72,82 +106,107 @@ impl Fresh {
         };
         let usable = |workload: &&Workload| !topology.workloads[*workload].host_network && !served(workload);
         let candidates = topology.workloads.keys().filter(usable).filter_map(|workload| {
-            let own = |one: &&Followed<'_>| {
+            let own = |one: &Followed<'_>| {
                 one.expected.flow.source == *workload
                     && !one.expected.flow.established
                     && matches!(&one.expected.flow.target, Target::Workload(to) if to != workload)
             };
-            let mut flows: Vec<_> = followed.iter().filter(own).collect();
-            flows.sort_by_key(|one| !one.expectation.denies());
-            let denied = flows.first().is_some_and(|one| one.expectation.denies());
-            let flow =
-                |one: &&Followed<'_>| (one.key, one.expected.flow.to_string(), one.family, one.expectation);
-            denied.then(|| Candidate {
-                like: workload.clone(),
-                flows: flows.iter().take(MOST_FLOWS).map(flow).collect(),
-            })
+            let own = (0..followed.len()).filter(|at| own(&followed[*at]));
+            let (denied, allowed): (Vec<_>, _) = own.partition(|at| followed[*at].expectation.denies());
+            (!denied.is_empty()).then(|| Candidate { like: workload.clone(), denied, allowed })
         });
         Self {
             candidates: candidates.collect(),
-            next: 0,
+            permits,
+            turn: 0,
             now: State::Idle { until: Instant::now() },
             starts: Vec::new(),
         }
     }
 
-    /// Goes on with what is to be done by now; never waits.
-    pub(super) fn go_on(&mut self, lane: &mut Lane, timeout_ms: u64) {
+    /// Goes on with what is to be done by now; never waits. The pace is that of all other flows.
+    pub(super) fn go_on(&mut self, lane: &mut Lane, followed: &[Followed<'_>], pace: Pace) {
         if self.candidates.is_empty() || self.starts.len() >= MOST_STARTS {
             return;
         }
-        let idle = State::Idle { until: Instant::now() + AGAIN };
-        self.now = match std::mem::replace(&mut self.now, idle) {
-            State::Idle { until } if Instant::now() >= until => self.start(lane, timeout_ms),
-            State::Starting { workload, keys, pod } if pod.is_finished() => match pod.now_or_never() {
+        let idle = |pause| State::Idle { until: Instant::now() + pause };
+        self.now = match std::mem::replace(&mut self.now, idle(AGAIN)) {
+            State::Idle { until } if Instant::now() >= until => {
+                State::Queued { permit: Arc::clone(&self.permits).acquire_owned().boxed() }
+            }
+            State::Queued { mut permit } => match (&mut permit).now_or_never() {
+                None => State::Queued { permit },
+                Some(Ok(permit)) => self.start(lane, followed, (permit, pace)).unwrap_or_else(|| idle(AGAIN)),
+                Some(Err(_)) => idle(AGAIN),
+            },
+            State::Starting { started, workload, pod } if pod.is_finished() => match pod.now_or_never() {
                 Some(Ok(Ok(pod))) => {
                     lane.link_fresh(&workload);
-                    State::Trying { keys, node: pod.node, until: Instant::now() + TRIED_FOR }
+                    State::Trying { started, node: pod.node, since: Instant::now(), pace: often(pace) }
                 }
-                _ => State::Idle { until: Instant::now() + AGAIN },
+                _ => idle(AGAIN),
             },
-            State::Trying { keys, node, until } if Instant::now() >= until => {
-                self.harvest(lane, &keys, node, timeout_ms);
-                self.next = (self.next + 1) % self.candidates.len();
-                State::Idle { until: Instant::now() }
+            State::Trying { started, node, since, .. } if since.elapsed() >= TRIED_FOR => {
+                lane.try_fresh(&[], pace);
+                self.harvest(lane, followed, &started.flows, node, judged_until(lane, pace));
+                self.turn += 1;
+                idle(Duration::ZERO)
+            }
+            State::Trying { started, node, since, pace: now }
+                if since.elapsed() >= OFTEN_FOR
+                    && now != pace
+                    && as_expected(lane, followed, &started.flows, judged_until(lane, pace)) =>
+            {
+                lane.try_fresh(&started.keys(), pace);
+                State::Trying { started, node, since, pace }
             }
             waiting => waiting,
         };
     }
 
-    fn start(&mut self, lane: &mut Lane, timeout_ms: u64) -> State {
-        let candidate = &self.candidates[self.next];
-        let keys: Vec<Key> = candidate.flows.iter().map(|(key, ..)| *key).collect();
-        let pace = Pace { interval_ms: INTERVAL_MS, timeout_ms };
-        let Some((workload, keys, spec)) = lane.plan_fresh(&candidate.like, &keys, pace) else {
-            return State::Idle { until: Instant::now() + AGAIN };
+    fn start(
+        &self,
+        lane: &mut Lane,
+        followed: &[Followed<'_>],
+        (permit, pace): (OwnedSemaphorePermit, Pace),
+    ) -> Option<State> {
+        let candidate = self.candidate();
+        let round = self.turn / self.candidates.len();
+        let chosen = |of: &[usize], most: usize| {
+            let count = most.min(of.len());
+            (round * count..).take(count).map(|at| of[at % of.len()]).collect::<Vec<_>>()
         };
+        let chosen =
+            [chosen(&candidate.denied, MOST_DENIED), chosen(&candidate.allowed, MOST_ALLOWED)].concat();
+        let keys: Vec<Key> = chosen.iter().map(|at| followed[*at].key).collect();
+        let (workload, keys, spec) = lane.plan_fresh(&candidate.like, &keys, often(pace))?;
         let cluster = lane.cluster();
         let pod = tokio::spawn(async move { start_anew(&*cluster, &spec).await });
-        State::Starting { workload, keys, pod }
+        let flows = keys.into_iter().zip(chosen).collect();
+        Some(State::Starting { started: Started { flows, _permit: permit }, workload, pod })
     }
 
-    fn harvest(&mut self, lane: &mut Lane, keys: &[Key], node: String, timeout_ms: u64) {
-        // Attempts that are younger than this may still be under way.
-        let until = lane.now() - Duration::from_millis(timeout_ms) - Duration::from_millis(500);
-        let candidate = &self.candidates[self.next];
-        let records: Vec<Vec<Segment>> =
-            keys.iter().map(|key| lane.board_mut().harvest(*key, until)).collect();
-        let Some(from) = records.iter().filter_map(|record| Some(record.first()?.first_at)).min() else {
+    fn harvest(
+        &mut self,
+        lane: &mut Lane,
+        followed: &[Followed<'_>],
+        flows: &[(Key, usize)],
+        node: String,
+        until: Moment,
+    ) {
+        let record = |&(key, at): &(Key, usize)| (lane.board_mut().harvest(key, until), &followed[at]);
+        let mut records: Vec<(Vec<Segment>, &Followed<'_>)> = flows.iter().map(record).collect();
+        records.retain(|(record, _)| !record.is_empty());
+        let Some(from) = records.iter().map(|(record, _)| record[0].first_at).min() else {
             return;
         };
-        let tried = records.iter().zip(&candidate.flows).filter(|(record, _)| !record.is_empty());
-        let flows = tried
-            .map(|(record, (_, flow, family, expectation))| {
-                started(flow.clone(), *family, *expectation, record, from)
-            })
-            .collect();
+        let flows = records.iter().map(|(record, like)| started(like, record, from)).collect();
         let from_ms = from.since(Moment(0)).as_millis() as u64;
-        self.starts.push(Start { like: candidate.like.to_string(), node, from_ms, flows });
+        self.starts.push(Start { like: self.candidate().like.to_string(), node, from_ms, flows });
+    }
+
+    fn candidate(&self) -> &Candidate {
+        &self.candidates[self.turn % self.candidates.len()]
     }
 
     /// All pods whose flows were tried long enough.
@@ -156,21 +215,34 @@ impl Fresh {
     }
 }
 
-/// What became of a flow, of a pod whose first attempt of any flow was at this moment.
-fn started(
-    flow: String,
-    family: Family,
-    expectation: Expectation,
-    record: &[Segment],
-    first: Moment,
-) -> StartedFlow {
-    let assessment = assess(expectation, record, Moment(i64::MIN), TRIED_FOR);
+/// The pace of a pod's first attempts.
+fn often(pace: Pace) -> Pace {
+    Pace { interval_ms: INTERVAL_MS.min(pace.interval_ms), ..pace }
+}
+
+/// Which attempts are decided.
+fn judged_until(lane: &Lane, pace: Pace) -> Moment {
+    lane.now() - Duration::from_millis(pace.timeout_ms) - GRACE
+}
+
+/// Whether the last decided attempts of all flows went as expected.
+fn as_expected(lane: &Lane, followed: &[Followed<'_>], flows: &[(Key, usize)], until: Moment) -> bool {
+    let window = Window { from: Moment(i64::MIN), to: Last::StartedBy(until) };
+    let good = |&(key, at): &(Key, usize)| {
+        lane.board().assess(key, followed[at].expectation, window, TRIED_FOR).good_since.is_some()
+    };
+    flows.iter().all(good)
+}
+
+/// What became of a flow that is like this one, of a pod whose first attempt of any flow was at this moment.
+fn started(like: &Followed<'_>, record: &[Segment], first: Moment) -> StartedFlow {
+    let assessment = assess(like.expectation, record, Moment(i64::MIN), TRIED_FOR);
     let against = assessment.contradictions.map_or(0, |contradictions| contradictions.count);
     let window = |since: Moment| if against == 0 { Duration::ZERO } else { since.since(first) };
     StartedFlow {
-        flow,
-        family,
-        expectation,
+        flow: like.expected.flow.to_string(),
+        family: like.family,
+        expectation: like.expectation,
         attempts: assessment.attempts,
         against,
         window_ms: assessment.good_since.map(|since| window(since).as_micros() as f64 / 1000.0),

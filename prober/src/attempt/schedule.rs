@@ -6,6 +6,10 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 /// An attempt that starts later than this after it was due is a break in the trying, in microseconds.
 const STALL_US: u64 = 1_000_000;
 
+/// Into so many groups the flows of an interval are put; those of a group are tried at once. To be woken up for each flow alone
+/// costs more than to try it.
+const GROUPS: u64 = 10;
+
 /// Which flow is due at which time, all at one interval.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
@@ -23,14 +27,15 @@ pub(super) struct Due {
 }
 
 impl Schedule {
-    /// Tries these flows from now on, spread evenly over the interval.
+    /// Tries these flows from now on, spread over the interval in groups.
     pub(super) fn set(&mut self, flows: &[usize], interval_us: u64, now_us: u64) {
         self.interval_us = interval_us.max(1);
         let count = flows.len().max(1) as u64;
         self.due.clear();
         self.due.shrink_to(flows.len());
         for (place, flow) in flows.iter().enumerate() {
-            self.due.push(Reverse((now_us + self.interval_us * place as u64 / count, *flow)));
+            let group = place as u64 * GROUPS / count;
+            self.due.push(Reverse((now_us + self.interval_us * group / GROUPS, *flow)));
         }
     }
 
@@ -67,6 +72,17 @@ mod tests {
         assert_eq!(schedule.next_us(), Some(1050));
         assert_eq!(taken(&mut schedule, 1100), [(8, 50), (7, 0)]);
         assert_eq!(taken(&mut schedule, 1149), []);
+    }
+
+    #[test]
+    fn of_many_flows_some_are_tried_at_once() {
+        let mut schedule = Schedule::default();
+        let flows: Vec<usize> = (0..40).collect();
+        schedule.set(&flows, 100, 0);
+        assert_eq!(taken(&mut schedule, 0), [(0, 0), (1, 0), (2, 0), (3, 0)]);
+        assert_eq!(schedule.next_us(), Some(10));
+        assert_eq!(taken(&mut schedule, 99).len(), 36);
+        assert_eq!(schedule.next_us(), Some(100));
     }
 
     #[test]

@@ -229,6 +229,8 @@ impl Session {
 
     /// Notes what a check of a listener found.
     pub(crate) fn checked(&mut self, checked: &Checked) {
+        // Listeners that lag behind answer too late, even when all timers are in time.
+        self.lag_us = self.lag_us.max(checked.took_us);
         self.listeners.checked(checked);
     }
 
@@ -280,15 +282,17 @@ impl Session {
         let changes = self.record.changes(attached.sent, MOST_SPANS);
         attached.sent = changes.revision;
         attached.report_due = changes.completeness == Completeness::Partial;
+        let mut lag_us = 0;
         if changes.completeness == Completeness::Complete {
             attached.told_us = self.clock.now_us();
+            lag_us = std::mem::take(&mut self.lag_us);
         }
         attached.link.send(&Event::Report(Report {
             revision: changes.revision,
             // Of a part it can only be said what could be said before.
             at_us: attached.told_us,
             steady_us: self.steady_us,
-            lag_us: std::mem::take(&mut self.lag_us),
+            lag_us,
             source: changes.source,
             arrivals: changes.arrivals,
             listeners: self.listeners.report(),

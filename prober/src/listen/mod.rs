@@ -34,6 +34,8 @@ pub(crate) struct Received {
 pub(crate) struct Checked {
     listener: Listener,
     found: Found,
+    /// How long it took, in microseconds: over loopback only a lack of CPU makes that long.
+    pub(crate) took_us: u64,
 }
 
 /// The protocol of a socket: TCP or UDP. Echo and DNS on one port share it.
@@ -106,19 +108,20 @@ impl Listeners {
         for listener in bound {
             let (clock, checked) = (self.clock, self.checked.clone());
             tokio::spawn(async move {
+                let asked_us = clock.now_us();
                 let found = if check::answers(listener, run).await {
                     Found::Answered { at_us: clock.now_us() }
                 } else {
                     Found::Nothing
                 };
                 // The owner is gone only when the program ends.
-                let _ = checked.send(Checked { listener, found }).await;
+                let _ = checked.send(Checked { listener, found, took_us: clock.now_us() - asked_us }).await;
             });
         }
     }
 
     /// Notes what a check found.
-    pub(crate) fn checked(&mut self, Checked { listener, found }: &Checked) {
+    pub(crate) fn checked(&mut self, Checked { listener, found, .. }: &Checked) {
         if let Some(health) = self.wanted.get_mut(listener) {
             health.checked(*found);
         }

@@ -188,7 +188,8 @@ pub struct Report {
     pub at_us: u64,
     /// Since when the prober has run without a hole: its own timer was never late by [`crate::HOLE_MS`] or more.
     pub steady_us: u64,
-    /// Longest delay of the prober's own timer since the last report, in microseconds: large when it got no CPU.
+    /// Longest delay of the prober's own timers, and of its listeners' answers over loopback, since the last report that told
+    /// everything, in microseconds: large when it got too little CPU. 0 in a part.
     pub lag_us: u64,
     /// Spans of the flows that this prober tries.
     pub source: Vec<SourceSpan>,

@@ -176,10 +176,7 @@ fn prober_texts(watched: &Watched) -> Vec<String> {
             facts.push(format!("its pod was replaced or restarted {} times", prober.replaced));
         }
         if prober.longest_lag_ms >= late {
-            facts.push(format!(
-                "its own timer was late by up to {} ms: it got too little CPU",
-                prober.longest_lag_ms
-            ));
+            facts.push(format!("it was late by up to {} ms: it got too little CPU", prober.longest_lag_ms));
         }
         let name = format!("prober {} on {}", prober.workload, prober.node);
         (!facts.is_empty()).then(|| format!("{name}: {}", facts.join("; ")))

@@ -135,12 +135,13 @@ impl Prober {
         self.starved.iter().any(|(since, until)| *since <= to && *until >= from)
     }
 
-    /// Notes that its timer was late by this much at some time since the report before.
-    fn was_late(&mut self, at: Moment, lag: Duration) {
+    /// Notes that it was late by this much at some time since the report before, which may be long ago: it could not be sent
+    /// while the stream was lost.
+    fn was_late(&mut self, before: Option<Moment>, at: Moment, lag: Duration) {
         if lag < STARVED {
             return;
         }
-        let since = at - lag - Duration::from_millis(flowproof_wire::REPORT_EVERY_MS);
+        let since = before.unwrap_or(at - Duration::from_millis(flowproof_wire::REPORT_EVERY_MS)) - lag;
         match self.starved.last_mut() {
             Some((_, until)) if *until >= since => *until = at.max(*until),
             _ => self.starved.push((since, at)),
@@ -267,11 +268,12 @@ impl Board {
     fn hear(&mut self, index: usize, heard: Heard) {
         let prober = &mut self.probers[index];
         prober.life.alive(heard.steady, heard.at);
+        let before = (prober.heard_at != Moment(i64::MIN)).then_some(prober.heard_at);
         // A report that is only a part says no more than the last whole one.
         prober.heard_at = prober.heard_at.max(heard.at);
         prober.dropped = heard.dropped;
         prober.longest_lag = prober.longest_lag.max(heard.lag);
-        prober.was_late(heard.at, heard.lag);
+        prober.was_late(before, heard.at, heard.lag);
         for (status, period) in heard.listeners {
             if let Some((since, alive)) = period {
                 prober.life.listening(status.listener, since, alive);

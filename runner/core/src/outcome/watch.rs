@@ -165,7 +165,7 @@ pub struct WatchedProber {
     pub workload: String,
     /// Its node.
     pub node: String,
-    /// Longest delay of its own timer: large when it got no CPU.
+    /// Longest delay of its own timers, and of its listeners' answers over loopback: large when it got too little CPU.
     pub longest_lag_ms: u64,
     /// How often its stream was lost and taken up again.
     pub streams_lost: u64,

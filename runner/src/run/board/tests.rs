@@ -16,7 +16,7 @@ fn board(target: Target, transport: Transport) -> (Board, Key) {
     for prober in &mut board.probers {
         prober.life.alive(STEADY, Moment(10_000_000));
     }
-    board.probers[2].was_late(Moment(2_000_000), Duration::from_millis(300));
+    board.probers[2].was_late(None, Moment(2_000_000), Duration::from_millis(300));
     let witnesses = match &target {
         Target::Workload(workload) => {
             let listener = Listener { transport, port: 53 };
@@ -28,6 +28,18 @@ fn board(target: Target, transport: Transport) -> (Board, Key) {
     let to = "192.0.2.1:53".parse().expect("an address");
     let key = board.track(Planned { flow, family: Family::V4, to, question: None, witnesses });
     (board, key)
+}
+
+#[test]
+fn a_prober_that_could_not_report_was_late_at_any_time_since_the_report_before() {
+    let (mut board, key) = board(Target::ClusterDns, Transport::DnsUdp);
+    let late = |board: &Board, at_ms: i64| {
+        let at = Moment(at_ms * 1000);
+        matches!(EndsOf { board, key }.unhindered(at, at), Life::Broken(_))
+    };
+    board.probers[2].was_late(Some(Moment(5_000_000)), Moment(8_000_000), Duration::from_millis(300));
+    assert!(late(&board, 4_800) && late(&board, 6_000) && late(&board, 8_000));
+    assert!(!late(&board, 4_600) && !late(&board, 8_100));
 }
 
 fn unhindered(target: Target, transport: Transport, from_ms: i64) -> Life {

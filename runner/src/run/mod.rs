@@ -193,7 +193,7 @@ impl Run {
             None => schedule::lanes(scenarios, &self.context.settings),
             // What is watched stays in force until all of it is over: no two scenarios can share a lane.
             Some(watch) => {
-                watch.expect(scenarios.len(), self.nodes.len());
+                watch.expect(scenarios.len());
                 (0..scenarios.len()).map(|index| vec![index]).collect()
             }
         };

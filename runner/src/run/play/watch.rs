@@ -81,7 +81,7 @@ impl<'a> Play<'a> {
         self.watch_pace((followed.len() + kept.keys().count()) as u64);
         self.try_followed(&followed, &kept);
         let mut instances = self.lane.board().instances();
-        let mut fresh = Fresh::of(self.lane, &followed, watch.starts());
+        let mut fresh = Fresh::of(self.lane, &followed);
         let mut replacing = Replacing { pending: JoinSet::new(), not_before: BTreeMap::new() };
         let until = loop {
             if let Some(over) = over(&stage) {
@@ -89,7 +89,7 @@ impl<'a> Play<'a> {
             }
             self.listen_for(LOOK_EVERY).await?;
             self.replace(&mut replacing);
-            fresh.go_on(self.lane, &followed, self.pace);
+            fresh.go_on(self.lane, watch, &followed, self.pace);
             self.take_up(&mut instances, &mut followed, &mut kept);
             self.follow(&mut followed, &mut kept, (from, Moment::END), watch);
         };

@@ -10,8 +10,9 @@ use flowproof_core::{
     time::Moment,
 };
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
     time::{Duration, Instant},
@@ -55,7 +56,7 @@ pub struct Watch {
     stage: watch::Sender<Stage>,
     lanes: watch::Sender<Lanes>,
     disturbed: AtomicI64,
-    starts: Arc<Semaphore>,
+    starts: Mutex<BTreeMap<String, Arc<Semaphore>>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,19 +75,19 @@ impl Watch {
             stage: watch::Sender::new(Stage::Settling),
             lanes: watch::Sender::new(Lanes::default()),
             disturbed: AtomicI64::new(i64::MIN),
-            starts: Arc::new(Semaphore::new(0)),
+            starts: Mutex::default(),
         }
     }
 
-    /// So many scenarios will either settle or leave, on so many nodes.
-    pub(super) fn expect(&self, scenarios: usize, nodes: usize) {
+    /// So many scenarios will either settle or leave.
+    pub(super) fn expect(&self, scenarios: usize) {
         self.lanes.send_modify(|lanes| lanes.expected = scenarios);
-        self.starts.add_permits(nodes);
     }
 
-    /// Permits for pods that are started anew: one for each node.
-    pub(super) fn starts(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.starts)
+    /// The permit for a pod that is started anew on this node: there is one.
+    pub(super) fn start_on(&self, node: &str) -> Arc<Semaphore> {
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(starts.entry(node.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1))))
     }
 
     /// How many scenarios are watched together.

@@ -1,7 +1,7 @@
 //! Starts pods anew all through a watch, under policies that exist: how long denied flows are open before a pod is policed.
 //!
 //! Such a pod tries its flows from the start of its own process, and does not wait for the runner; its own clock tells the
-//! window. It tries them often, so that there are no more of these pods at a time than nodes, however many scenarios are watched.
+//! window. It tries them often, so that a node has one such pod at a time, however many scenarios are watched.
 
 use super::Followed;
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     run::{
         board::{Key, Window},
         lane::{Lane, start_anew},
+        watch::Watch,
     },
 };
 use flowproof_core::{
@@ -21,12 +22,9 @@ use flowproof_core::{
 };
 use flowproof_wire::Pace;
 use futures::{FutureExt, future::BoxFuture};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tokio::{
-    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    sync::{AcquireError, OwnedSemaphorePermit},
     task::JoinHandle,
 };
 
@@ -58,8 +56,6 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// The fresh pods of a scenario, one at a time.
 pub(super) struct Fresh {
     candidates: Vec<Candidate>,
-    /// What all scenarios share: a permit for each fresh pod that may try its flows now.
-    permits: Arc<Semaphore>,
     /// Counts the starts.
     turn: usize,
     now: State,
@@ -80,7 +76,7 @@ enum State {
     Trying { started: Started, node: String, since: Instant, pace: Pace },
 }
 
-/// A pod that was started, and its permit.
+/// A pod that was started, and the permit of its node.
 struct Started {
     /// Its flows, and which of the followed ones they are like.
     flows: Vec<(Key, usize)>,
@@ -95,7 +91,7 @@ impl Started {
 
 impl Fresh {
     /// Finds the workloads with denied flows that no Service leads to: a fresh pod must not take part in a Service.
-    pub(super) fn of(lane: &Lane, followed: &[Followed<'_>], permits: Arc<Semaphore>) -> Self {
+    pub(super) fn of(lane: &Lane, followed: &[Followed<'_>]) -> Self {
         let topology = lane.topology();
         let served = |workload: &Workload| {
             topology.services.iter().any(|(name, service)| {
@@ -117,7 +113,6 @@ impl Fresh {
         });
         Self {
             candidates: candidates.collect(),
-            permits,
             turn: 0,
             now: State::Idle { until: Instant::now() },
             starts: Vec::new(),
@@ -125,14 +120,15 @@ impl Fresh {
     }
 
     /// Goes on with what is to be done by now; never waits. The pace is that of all other flows.
-    pub(super) fn go_on(&mut self, lane: &mut Lane, followed: &[Followed<'_>], pace: Pace) {
+    pub(super) fn go_on(&mut self, lane: &mut Lane, watch: &Watch, followed: &[Followed<'_>], pace: Pace) {
         if self.candidates.is_empty() || self.starts.len() >= MOST_STARTS {
             return;
         }
         let idle = |pause| State::Idle { until: Instant::now() + pause };
         self.now = match std::mem::replace(&mut self.now, idle(AGAIN)) {
             State::Idle { until } if Instant::now() >= until => {
-                State::Queued { permit: Arc::clone(&self.permits).acquire_owned().boxed() }
+                let node = lane.node(&self.candidate().like).unwrap_or_default();
+                State::Queued { permit: watch.start_on(node).acquire_owned().boxed() }
             }
             State::Queued { mut permit } => match (&mut permit).now_or_never() {
                 None => State::Queued { permit },

@@ -17,7 +17,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{self, watch};
 use tokio_util::sync::CancellationToken;
 
 /// How often it is asked whether the watch is over.
@@ -56,7 +56,7 @@ pub struct Watch {
     stage: watch::Sender<Stage>,
     lanes: watch::Sender<Lanes>,
     disturbed: AtomicI64,
-    starts: Mutex<BTreeMap<String, Arc<Semaphore>>>,
+    starts: Mutex<BTreeMap<String, Arc<sync::Mutex<()>>>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,10 +84,10 @@ impl Watch {
         self.lanes.send_modify(|lanes| lanes.expected = scenarios);
     }
 
-    /// The permit for a pod that is started anew on this node: there is one.
-    pub(super) fn start_on(&self, node: &str) -> Arc<Semaphore> {
+    /// Held as long as a pod is started anew on this node: by one scenario at a time, in the order in which they asked.
+    pub(super) fn start_on(&self, node: &str) -> Arc<sync::Mutex<()>> {
         let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(starts.entry(node.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1))))
+        Arc::clone(starts.entry(node.to_owned()).or_default())
     }
 
     /// How many scenarios are watched together.

@@ -23,10 +23,7 @@ use flowproof_core::{
 use flowproof_wire::Pace;
 use futures::{FutureExt, future::BoxFuture};
 use std::time::{Duration, Instant};
-use tokio::{
-    sync::{AcquireError, OwnedSemaphorePermit},
-    task::JoinHandle,
-};
+use tokio::{sync::OwnedMutexGuard, task::JoinHandle};
 
 /// From one attempt of a fresh pod's flow to the next, at first: this well the window is known.
 const INTERVAL_MS: u64 = 5;
@@ -56,8 +53,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// The fresh pods of a scenario, one at a time.
 pub(super) struct Fresh {
     candidates: Vec<Candidate>,
-    /// Counts the starts.
-    turn: usize,
+    /// How many pods were tried.
+    tried: usize,
     now: State,
     starts: Vec<Start>,
 }
@@ -71,22 +68,16 @@ struct Candidate {
 
 enum State {
     Idle { until: Instant },
-    Queued { permit: BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>> },
+    Queued { turn: BoxFuture<'static, OwnedMutexGuard<()>> },
     Starting { started: Started, workload: Workload, pod: JoinHandle<Result<Pod, ClusterError>> },
     Trying { started: Started, node: String, since: Instant, pace: Pace },
 }
 
-/// A pod that was started, and the permit of its node.
+/// A pod that was started, and the turn on its node, which lasts as long.
 struct Started {
     /// Its flows, and which of the followed ones they are like.
     flows: Vec<(Key, usize)>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Started {
-    fn keys(&self) -> Vec<Key> {
-        self.flows.iter().map(|(key, _)| *key).collect()
-    }
+    _turn: OwnedMutexGuard<()>,
 }
 
 impl Fresh {
@@ -113,7 +104,7 @@ impl Fresh {
         });
         Self {
             candidates: candidates.collect(),
-            turn: 0,
+            tried: 0,
             now: State::Idle { until: Instant::now() },
             starts: Vec::new(),
         }
@@ -128,12 +119,11 @@ impl Fresh {
         self.now = match std::mem::replace(&mut self.now, idle(AGAIN)) {
             State::Idle { until } if Instant::now() >= until => {
                 let node = lane.node(&self.candidate().like).unwrap_or_default();
-                State::Queued { permit: watch.start_on(node).acquire_owned().boxed() }
+                State::Queued { turn: watch.start_on(node).lock_owned().boxed() }
             }
-            State::Queued { mut permit } => match (&mut permit).now_or_never() {
-                None => State::Queued { permit },
-                Some(Ok(permit)) => self.start(lane, followed, (permit, pace)).unwrap_or_else(|| idle(AGAIN)),
-                Some(Err(_)) => idle(AGAIN),
+            State::Queued { mut turn } => match (&mut turn).now_or_never() {
+                None => State::Queued { turn },
+                Some(turn) => self.start(lane, followed, (turn, pace)).unwrap_or_else(|| idle(AGAIN)),
             },
             State::Starting { started, workload, pod } if pod.is_finished() => match pod.now_or_never() {
                 Some(Ok(Ok(pod))) => {
@@ -145,7 +135,7 @@ impl Fresh {
             State::Trying { started, node, since, .. } if since.elapsed() >= TRIED_FOR => {
                 lane.try_fresh(&[], pace);
                 self.harvest(lane, followed, &started.flows, node, judged_until(lane, pace));
-                self.turn += 1;
+                self.tried += 1;
                 idle(Duration::ZERO)
             }
             State::Trying { started, node, since, pace: now }
@@ -153,7 +143,8 @@ impl Fresh {
                     && now != pace
                     && as_expected(lane, followed, &started.flows, judged_until(lane, pace)) =>
             {
-                lane.try_fresh(&started.keys(), pace);
+                let keys: Vec<Key> = started.flows.iter().map(|(key, _)| *key).collect();
+                lane.try_fresh(&keys, pace);
                 State::Trying { started, node, since, pace }
             }
             waiting => waiting,
@@ -164,10 +155,10 @@ impl Fresh {
         &self,
         lane: &mut Lane,
         followed: &[Followed<'_>],
-        (permit, pace): (OwnedSemaphorePermit, Pace),
+        (turn, pace): (OwnedMutexGuard<()>, Pace),
     ) -> Option<State> {
         let candidate = self.candidate();
-        let round = self.turn / self.candidates.len();
+        let round = self.tried / self.candidates.len();
         let chosen = |of: &[usize], most: usize| {
             let count = most.min(of.len());
             (round * count..).take(count).map(|at| of[at % of.len()]).collect::<Vec<_>>()
@@ -179,7 +170,7 @@ impl Fresh {
         let cluster = lane.cluster();
         let pod = tokio::spawn(async move { start_anew(&*cluster, &spec).await });
         let flows = keys.into_iter().zip(chosen).collect();
-        Some(State::Starting { started: Started { flows, _permit: permit }, workload, pod })
+        Some(State::Starting { started: Started { flows, _turn: turn }, workload, pod })
     }
 
     fn harvest(
@@ -202,7 +193,7 @@ impl Fresh {
     }
 
     fn candidate(&self) -> &Candidate {
-        &self.candidates[self.turn % self.candidates.len()]
+        &self.candidates[self.tried % self.candidates.len()]
     }
 
     /// All pods whose flows were tried long enough.

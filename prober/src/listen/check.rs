@@ -22,8 +22,9 @@ use tokio::{
 /// How often every listener is checked.
 pub(crate) const CHECK_EVERY: Duration = Duration::from_millis(500);
 
-/// How long a listener may take to answer over loopback; shorter than [`CHECK_EVERY`], so that checks do not overlap.
-const CHECK_DEADLINE: Duration = Duration::from_millis(400);
+/// How long a listener may take to answer over loopback: one that answers late, for lack of CPU, is alive. Longer than
+/// [`CHECK_EVERY`], so that one check without an answer leaves no hole.
+const CHECK_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Checks further apart than this leave a hole: the prober was stopped or starved in between.
 const LONGEST_HOLE_US: u64 = HOLE_MS * 1000 + CHECK_EVERY.as_micros() as u64;
@@ -43,7 +44,7 @@ pub(super) struct Health {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
     Answered { at_us: u64 },
-    Nothing,
+    Nothing { asked_us: u64 },
 }
 
 impl Health {
@@ -68,7 +69,10 @@ impl Health {
                 self.alive_us = Some(at_us);
             }
             // One missed check may be a lack of CPU; the next success tells whether the hole was too long.
-            Found::Nothing => self.status = ListenerState::Dead,
+            Found::Nothing { asked_us } if self.alive_us.is_none_or(|last| last < asked_us) => {
+                self.status = ListenerState::Dead;
+            }
+            Found::Nothing { .. } => {}
         }
     }
 
@@ -175,7 +179,9 @@ mod tests {
         assert_eq!(status(&health), (ListenerState::Bound, None));
         health.checked(Found::Answered { at_us: 7 });
         assert_eq!(status(&health), (ListenerState::Alive, Some(7)));
-        health.checked(Found::Nothing);
+        health.checked(Found::Nothing { asked_us: 6 });
+        assert_eq!(status(&health), (ListenerState::Alive, Some(7)), "a later check was answered");
+        health.checked(Found::Nothing { asked_us: 8 });
         assert_eq!(status(&health), (ListenerState::Dead, Some(7)));
         health.checked(Found::Answered { at_us: 9 });
         assert_eq!(status(&health), (ListenerState::Alive, Some(9)));
@@ -191,7 +197,7 @@ mod tests {
         }
         health.checked(Found::Answered { at_us: 1_002_000 + LONGEST_HOLE_US });
         assert_eq!(since(&health), Some(1_002_000 + LONGEST_HOLE_US), "checks were missing");
-        health.checked(Found::Nothing);
+        health.checked(Found::Nothing { asked_us: 1_502_000 + LONGEST_HOLE_US });
         health.checked(Found::Answered { at_us: 2_002_000 + LONGEST_HOLE_US });
         assert_eq!(since(&health), Some(1_002_000 + LONGEST_HOLE_US), "one check failed");
         health.checked(Found::Answered { at_us: 9_000_000 });

@@ -112,7 +112,7 @@ impl Listeners {
                 let found = if check::answers(listener, run).await {
                     Found::Answered { at_us: clock.now_us() }
                 } else {
-                    Found::Nothing
+                    Found::Nothing { asked_us }
                 };
                 // The owner is gone only when the program ends.
                 let _ = checked.send(Checked { listener, found, took_us: clock.now_us() - asked_us }).await;

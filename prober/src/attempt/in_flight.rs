@@ -88,11 +88,18 @@ pub(super) fn open(spec: &FlowSpec, ports: &mut Ports) -> Result<Socket, Observa
         Transport::Tcp | Transport::DnsTcp => Type::STREAM,
         Transport::Udp | Transport::DnsUdp => Type::DGRAM,
     };
-    let mut socket = socket::open(kind, spec.to, ports)?;
+    let mut open_one = || {
+        let socket = socket::open(kind, spec.to, ports)?;
+        if kind == Type::STREAM && !spec.bare {
+            socket::acknowledge_with_data(&socket);
+        }
+        Ok::<_, Refusal>(socket)
+    };
+    let mut socket = open_one()?;
     if let Err(refusal) = socket::connect(&socket, spec.to) {
         if refusal.is_taken() {
             // Somebody else's connection has the same five-tuple; the next port cannot have it, too.
-            socket = socket::open(kind, spec.to, ports)?;
+            socket = open_one()?;
             socket::connect(&socket, spec.to)?;
         } else {
             return Err(of_failed_connect(&socket, refusal));

@@ -21,6 +21,8 @@ const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 pub(super) fn tcp(port: u16) -> io::Result<tokio::net::TcpListener> {
     let socket = bind(Type::STREAM, port)?;
     socket.listen(BACKLOG)?;
+    // The first bytes are acknowledged by the answer to them, without a packet of its own; a kernel that cannot sends it.
+    let _ = socket.set_tcp_quickack(false);
     tokio::net::TcpListener::from_std(socket.into())
 }
 

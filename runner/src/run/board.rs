@@ -420,11 +420,11 @@ impl Board {
     }
 
     /// Takes the segments of a flow that were decided and started by a moment into its chronicle, and forgets them.
-    pub fn follow(&mut self, key: Key, chronicle: &mut Chronicle, from: Moment, to: Moment, ends: &Ends) {
+    pub fn follow(&mut self, key: Key, chronicle: &mut Chronicle, to: Moment, ends: &Ends) {
         let tracked = &self.flows[key.0];
         let (heard, to) = (self.heard(tracked), Last::StartedBy(to));
         let segments = match chronicle.cursor() {
-            None => tracked.record.segments(from, to, heard),
+            None => tracked.record.segments(chronicle.seen_until(), to, heard),
             cursor => tracked.record.segments_after(cursor, to, heard),
         };
         chronicle.take(&segments, ends, &EndsOf { board: self, key });

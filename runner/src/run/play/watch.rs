@@ -35,6 +35,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Attempts are judged this long after their time was up: what arrives late still counts.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How long an attempt may take: both ends may be late by a good part of a second, several times on the way to an answer,
+/// before it counts as lost. TCP repeats a SYN after a second (RFC 6298, 2.1), so that each attempt is one SYN.
+const TIMEOUT: Duration = Duration::from_millis(900);
+
 /// A flow of which nothing was taken in for this long beyond that keeps a watch from being stable.
 const UNHEARD: Duration = Duration::from_secs(3);
 
@@ -91,9 +95,9 @@ impl<'a> Play<'a> {
             self.replace(&mut replacing);
             fresh.go_on(self.lane, watch, &followed, self.pace);
             self.take_up(&mut instances, &mut followed, &mut kept);
-            self.follow(&mut followed, &mut kept, (from, Moment::END), watch);
+            self.follow(&mut followed, &mut kept, Moment::END, watch);
         };
-        self.hear_out(&mut followed, &mut kept, (from, until), watch).await?;
+        self.hear_out(&mut followed, &mut kept, until, watch).await?;
         let interval_ms = self.pace.interval_ms;
         let flows = followed.into_iter().map(|one| self.told(one, until)).collect();
         let probers = self.lane.watched_probers();
@@ -125,7 +129,7 @@ impl<'a> Play<'a> {
     fn watch_pace(&mut self, flows: u64) {
         let interval = self.context.settings.interval.as_millis() as u64;
         let interval_ms = interval.max(flows * 1000 / ATTEMPTS_PER_SECOND).max(1);
-        self.pace = Pace { interval_ms, ..self.pace };
+        self.pace = Pace { interval_ms, timeout_ms: TIMEOUT.as_millis() as u64 };
     }
 
     fn try_followed(&mut self, followed: &[Followed<'a>], kept: &Kept) {
@@ -142,28 +146,25 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    /// Takes in what was decided meanwhile.
-    fn follow(
-        &mut self,
-        followed: &mut [Followed<'a>],
-        kept: &mut Kept,
-        (from, until): (Moment, Moment),
-        watch: &Watch,
-    ) {
-        let late = Duration::from_millis(self.pace.timeout_ms) + GRACE;
+    /// Takes in what was decided meanwhile, as far as both ends have told what may have hindered them.
+    fn follow(&mut self, followed: &mut [Followed<'a>], kept: &mut Kept, until: Moment, watch: &Watch) {
+        let margin = self.margin();
         let now = self.lane.now();
-        let to = (now - late).min(until);
-        kept.follow(self.lane, from, to);
-        let mut disturbed = from;
+        kept.follow(self.lane, until, margin);
+        let mut disturbed = Moment(i64::MIN);
         for one in followed {
-            let ends = self.lane.ends(&one.expected.flow);
-            self.lane.board_mut().follow(one.key, &mut one.chronicle, from, to, &ends);
+            follow(self.lane, (&one.expected.flow, one.key), &mut one.chronicle, until, margin);
             disturbed = disturbed.max(one.chronicle.disturbed());
-            if one.chronicle.seen_until() + UNHEARD < to {
+            if one.chronicle.seen_until() + UNHEARD < (now - margin).min(until) {
                 disturbed = now;
             }
         }
         watch.disturbed(disturbed);
+    }
+
+    /// How long after its start an attempt is judged.
+    fn margin(&self) -> Duration {
+        Duration::from_millis(self.pace.timeout_ms) + GRACE
     }
 
     /// Starts pods anew that are gone for good, and adopts those that are up again.
@@ -216,6 +217,7 @@ impl<'a> Play<'a> {
             if touches(flow, &changed)
                 && let Some(key) = self.lane.track(flow, &[one.family].into(), &around).pop()
             {
+                take(self.lane, (flow, one.key), &mut one.chronicle, Moment::END);
                 one.key = key;
                 one.chronicle.replaced();
                 self.keys.insert((flow, one.family), key);
@@ -231,13 +233,13 @@ impl<'a> Play<'a> {
         &mut self,
         followed: &mut [Followed<'a>],
         kept: &mut Kept,
-        (from, until): (Moment, Moment),
+        until: Moment,
         watch: &Watch,
     ) -> Result<(), Stop> {
-        let enough = until + Duration::from_millis(self.pace.timeout_ms) + GRACE;
+        let enough = until + self.margin();
         while self.lane.now() < enough + LAST_WORDS {
             self.listen_for(LOOK_EVERY).await?;
-            self.follow(followed, kept, (from, until), watch);
+            self.follow(followed, kept, until, watch);
             if followed.iter().all(|one| self.lane.board().heard_until(one.key) > enough) {
                 break;
             }
@@ -245,20 +247,34 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    fn told(&self, one: Followed<'_>, until: Moment) -> WatchedFlow {
+    fn told(&mut self, one: Followed<'_>, until: Moment) -> WatchedFlow {
         let written = (one.expectation, one.expected.at.to_string());
         told(self.lane, (&one.expected.flow, one.family, one.key), written, one.chronicle, until)
     }
 }
 
-/// Ends the chronicle of a flow, and tells what is in it.
+/// Takes what is judged by now of a flow into its chronicle: the attempts that were made so long before both ends were last
+/// heard. What they say later of their lag then concerns none of these.
+fn follow(lane: &mut Lane, of: (&Flow, Key), chronicle: &mut Chronicle, until: Moment, margin: Duration) {
+    let heard = lane.board().heard_until(of.1);
+    take(lane, of, chronicle, until.min(heard - margin));
+}
+
+/// Takes all that was decided of a flow until a moment into its chronicle.
+fn take(lane: &mut Lane, (flow, key): (&Flow, Key), chronicle: &mut Chronicle, until: Moment) {
+    let ends = lane.ends(flow);
+    lane.board_mut().follow(key, chronicle, until, &ends);
+}
+
+/// Ends the chronicle of a flow with what is known now, and tells what is in it.
 fn told(
-    lane: &Lane,
+    lane: &mut Lane,
     (flow, family, key): (&Flow, Family, Key),
     (expectation, at): (Expectation, String),
-    chronicle: Chronicle,
+    mut chronicle: Chronicle,
     until: Moment,
 ) -> WatchedFlow {
+    take(lane, (flow, key), &mut chronicle, until);
     let told = chronicle.end(until, &lane.ends(flow), &EndsOf { board: lane.board(), key });
     WatchedFlow {
         flow: flow.to_string(),

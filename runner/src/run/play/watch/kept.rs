@@ -3,7 +3,7 @@
 //! Beside the flows, whose every attempt is a connection of its own, one long-lived connection is kept for each pair of pods,
 //! protocol and family that is allowed to talk. The API does not say that it outlives anything, so it is told and not judged.
 
-use super::{Followed, told};
+use super::{Followed, follow, take, told};
 use crate::run::{board::Key, lane::Lane};
 use flowproof_core::{
     chronicle::{Chronicle, episodes_each},
@@ -63,11 +63,10 @@ impl Kept {
         self.0.iter().map(|line| line.key)
     }
 
-    /// Takes in what was decided by a moment.
-    pub(super) fn follow(&mut self, lane: &mut Lane, from: Moment, to: Moment) {
+    /// Takes in what is judged by now.
+    pub(super) fn follow(&mut self, lane: &mut Lane, until: Moment, margin: Duration) {
         for line in &mut self.0 {
-            let ends = lane.ends(&line.flow);
-            lane.board_mut().follow(line.key, &mut line.chronicle, from, to, &ends);
+            follow(lane, (&line.flow, line.key), &mut line.chronicle, until, margin);
         }
     }
 
@@ -77,6 +76,7 @@ impl Kept {
         for line in self.0.iter_mut().filter(|line| touches(&line.flow, changed)) {
             if let Some(key) = lane.track(&line.flow, &[line.family].into(), &around).pop() {
                 lane.board_mut().reopen(key);
+                take(lane, (&line.flow, line.key), &mut line.chronicle, Moment::END);
                 line.key = key;
                 line.chronicle.replaced();
             }
@@ -84,7 +84,7 @@ impl Kept {
     }
 
     /// What became of them.
-    pub(super) fn told(self, lane: &Lane, until: Moment) -> Vec<WatchedFlow> {
+    pub(super) fn told(self, lane: &mut Lane, until: Moment) -> Vec<WatchedFlow> {
         let told = |Line { flow, at, family, key, chronicle }: Line| {
             told(lane, (&flow, family, key), (Expectation::Allow, at), chronicle, until)
         };

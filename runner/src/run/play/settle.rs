@@ -20,6 +20,9 @@ use flowproof_core::{
 };
 use std::time::Duration;
 
+/// How late the last report that counts for a step may be: a stream may be slow, or have to be taken up again.
+const LATE_REPORTS: Duration = Duration::from_secs(10);
+
 /// A step that was played, waiting for judgement.
 pub(super) struct Done<'a> {
     pub(super) title: String,
@@ -108,7 +111,7 @@ impl<'a> Play<'a> {
             // Attempts that are not older than the deny window are still under way.
             let window = Window { from: accepted, to: Last::StartedBy(self.lane.now() - under_way) };
             let (mut agree, mut given_up) = (0, 0);
-            let (mut changed, mut may_yet) = (false, false);
+            let (mut changed, mut may_yet, mut unheard) = (false, false, false);
             let mut slowest = Duration::ZERO;
             for awaited in &mut expected {
                 let assessment = board.assess(awaited.key, awaited.waited_for(), window, hold);
@@ -122,6 +125,7 @@ impl<'a> Play<'a> {
                     continue;
                 }
                 changed |= assessment.contradictions.is_some();
+                unheard |= !awaited.settled && board.heard_until(awaited.key) < deadline;
                 if awaited.settled {
                     agree += 1;
                     slowest = slowest
@@ -148,7 +152,11 @@ impl<'a> Play<'a> {
                 }
                 hold = wanted;
             }
-            let grace = if may_yet { hold + self.until_next_is_decided() } else { Duration::ZERO };
+            let grace = match (unheard, may_yet) {
+                (true, _) => LATE_REPORTS,
+                (false, true) => hold + self.until_next_is_decided(),
+                (false, false) => Duration::ZERO,
+            };
             if self.lane.now() > deadline + grace || self.hopeless(&expected) {
                 break None;
             }

@@ -107,8 +107,9 @@ impl Listeners {
         self.set_modes();
         for listener in bound {
             let (clock, checked) = (self.clock, self.checked.clone());
+            // The time until its turn comes counts: listeners wait for theirs as long.
+            let asked_us = clock.now_us();
             tokio::spawn(async move {
-                let asked_us = clock.now_us();
                 let found = if check::answers(listener, run).await {
                     Found::Answered { at_us: clock.now_us() }
                 } else {

@@ -32,12 +32,12 @@ use tokio::{sync::watch::Receiver, task::JoinSet};
 /// How often the records are looked at; the news themselves are taken in as they come.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Attempts are judged this long after their time was up: what arrives late still counts.
-const GRACE: Duration = Duration::from_secs(1);
-
 /// How long an attempt may take: both ends may be late by a good part of a second, several times on the way to an answer,
 /// before it counts as lost. TCP repeats a SYN after a second (RFC 6298, 2.1), so that each attempt is one SYN.
 const TIMEOUT: Duration = Duration::from_millis(900);
+
+/// Attempts are judged when both ends were heard a second after their time was up: what arrives late still counts.
+const MARGIN: Duration = TIMEOUT.saturating_add(Duration::from_secs(1));
 
 /// A flow of which nothing was taken in for this long beyond that keeps a watch from being stable.
 const UNHEARD: Duration = Duration::from_secs(3);
@@ -148,23 +148,17 @@ impl<'a> Play<'a> {
 
     /// Takes in what was decided meanwhile, as far as both ends have told what may have hindered them.
     fn follow(&mut self, followed: &mut [Followed<'a>], kept: &mut Kept, until: Moment, watch: &Watch) {
-        let margin = self.margin();
         let now = self.lane.now();
-        kept.follow(self.lane, until, margin);
+        kept.follow(self.lane, until);
         let mut disturbed = Moment(i64::MIN);
         for one in followed {
-            follow(self.lane, (&one.expected.flow, one.key), &mut one.chronicle, until, margin);
+            follow(self.lane, (&one.expected.flow, one.key), &mut one.chronicle, until);
             disturbed = disturbed.max(one.chronicle.disturbed());
-            if one.chronicle.seen_until() + UNHEARD < (now - margin).min(until) {
+            if one.chronicle.seen_until() + UNHEARD < (now - MARGIN).min(until) {
                 disturbed = now;
             }
         }
         watch.disturbed(disturbed);
-    }
-
-    /// How long after its start an attempt is judged.
-    fn margin(&self) -> Duration {
-        Duration::from_millis(self.pace.timeout_ms) + GRACE
     }
 
     /// Starts pods anew that are gone for good, and adopts those that are up again.
@@ -217,9 +211,7 @@ impl<'a> Play<'a> {
             if touches(flow, &changed)
                 && let Some(key) = self.lane.track(flow, &[one.family].into(), &around).pop()
             {
-                take(self.lane, (flow, one.key), &mut one.chronicle, Moment::END);
-                one.key = key;
-                one.chronicle.replaced();
+                go_over(self.lane, flow, (&mut one.key, &mut one.chronicle), key);
                 self.keys.insert((flow, one.family), key);
             }
         }
@@ -236,7 +228,7 @@ impl<'a> Play<'a> {
         until: Moment,
         watch: &Watch,
     ) -> Result<(), Stop> {
-        let enough = until + self.margin();
+        let enough = until + MARGIN;
         while self.lane.now() < enough + LAST_WORDS {
             self.listen_for(LOOK_EVERY).await?;
             self.follow(followed, kept, until, watch);
@@ -253,11 +245,17 @@ impl<'a> Play<'a> {
     }
 }
 
-/// Takes what is judged by now of a flow into its chronicle: the attempts that were made so long before both ends were last
-/// heard. What they say later of their lag then concerns none of these.
-fn follow(lane: &mut Lane, of: (&Flow, Key), chronicle: &mut Chronicle, until: Moment, margin: Duration) {
+/// Takes what is judged by now of a flow into its chronicle: what both ends say later of their lag concerns none of it.
+fn follow(lane: &mut Lane, of: (&Flow, Key), chronicle: &mut Chronicle, until: Moment) {
     let heard = lane.board().heard_until(of.1);
-    take(lane, of, chronicle, until.min(heard - margin));
+    take(lane, of, chronicle, until.min(heard - MARGIN));
+}
+
+/// Goes over to a flow's plan with another pod, after all that was decided of the one before was taken in.
+fn go_over(lane: &mut Lane, flow: &Flow, (key, chronicle): (&mut Key, &mut Chronicle), to: Key) {
+    take(lane, (flow, *key), chronicle, Moment::END);
+    *key = to;
+    chronicle.replaced();
 }
 
 /// Takes all that was decided of a flow until a moment into its chronicle.

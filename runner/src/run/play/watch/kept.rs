@@ -3,7 +3,7 @@
 //! Beside the flows, whose every attempt is a connection of its own, one long-lived connection is kept for each pair of pods,
 //! protocol and family that is allowed to talk. The API does not say that it outlives anything, so it is told and not judged.
 
-use super::{Followed, follow, take, told};
+use super::{Followed, follow, go_over, told};
 use crate::run::{board::Key, lane::Lane};
 use flowproof_core::{
     chronicle::{Chronicle, episodes_each},
@@ -64,9 +64,9 @@ impl Kept {
     }
 
     /// Takes in what is judged by now.
-    pub(super) fn follow(&mut self, lane: &mut Lane, until: Moment, margin: Duration) {
+    pub(super) fn follow(&mut self, lane: &mut Lane, until: Moment) {
         for line in &mut self.0 {
-            follow(lane, (&line.flow, line.key), &mut line.chronicle, until, margin);
+            follow(lane, (&line.flow, line.key), &mut line.chronicle, until);
         }
     }
 
@@ -76,9 +76,7 @@ impl Kept {
         for line in self.0.iter_mut().filter(|line| touches(&line.flow, changed)) {
             if let Some(key) = lane.track(&line.flow, &[line.family].into(), &around).pop() {
                 lane.board_mut().reopen(key);
-                take(lane, (&line.flow, line.key), &mut line.chronicle, Moment::END);
-                line.key = key;
-                line.chronicle.replaced();
+                go_over(lane, &line.flow, (&mut line.key, &mut line.chronicle), key);
             }
         }
     }

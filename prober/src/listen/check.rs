@@ -22,8 +22,8 @@ use tokio::{
 /// How often every listener is checked.
 pub(crate) const CHECK_EVERY: Duration = Duration::from_millis(500);
 
-/// How long a listener may take to answer over loopback: one that answers late, for lack of CPU, is alive. Longer than
-/// [`CHECK_EVERY`], so that one check without an answer leaves no hole.
+/// How long a listener may take to answer over loopback: one that answers late, for lack of CPU, is alive. The next check does
+/// not wait for that, so that one without an answer leaves no hole.
 const CHECK_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Checks further apart than this leave a hole: the prober was stopped or starved in between.

@@ -209,7 +209,7 @@ fn the_handshake_comes_first() {
 #[test]
 fn a_line_that_is_no_command_is_refused_and_the_stream_goes_on() {
     let mut runner = Runner::stdio();
-    runner.send_line("{\"command\":\"dance\"}");
+    runner.send_line("{\"dance\":{}}");
     let message = runner.refusal();
     assert!(message.starts_with("not a command: unknown variant `dance`"), "{message}");
     let before = runner.record.last.at_us;

@@ -149,18 +149,14 @@ impl Town {
 
     /// Has the prober in a live pod listen, as its container's own program would.
     fn listen(&self, pod: &str) -> Result<(), Failed> {
-        let told = self.tell(
-            pod,
-            "live-api",
-            r#"{"command":"listen","listeners":[{"transport":"tcp","port":8080}]}"#,
-            3,
-        )?;
+        let told =
+            self.tell(pod, "live-api", r#"{"listen":{"listeners":[{"transport":"tcp","port":8080}]}}"#, 3)?;
         told.contains("alive").then_some(()).ok_or_else(|| format!("{pod} does not listen: {told}").into())
     }
 
     /// Says something to the prober of a live pod, and returns what it says within a few seconds.
     fn tell(&self, pod: &str, socket: &str, command: &str, seconds: u32) -> Result<String, Failed> {
-        let hello = json!({ "command": "hello", "protocol": flowproof_wire::PROTOCOL, "run": 1, "have": 0 });
+        let hello = json!({ "hello": { "protocol": flowproof_wire::PROTOCOL, "run": 1, "have": 0 } });
         let script = format!(
             "{{ echo '{hello}'; echo '{command}'; sleep {seconds}; }} | {lab} kubectl --namespace {LIVE} exec -i {pod} -- /flowproof-prober relay --socket {socket}",
             lab = self.network.script().display(),
@@ -199,10 +195,10 @@ impl Town {
     fn client(&self) -> Result<Client<'_>, Failed> {
         let pod = self.pods("app=client").into_iter().next().ok_or("there is no client")?;
         let service = self.kubectl(&["get", "service", "api", "-o", "jsonpath={.spec.clusterIP}"]);
-        let flows = json!({
-            "command": "try", "pace": { "interval_ms": 200, "timeout_ms": 1000 },
+        let flows = json!({ "try": {
+            "pace": { "interval_ms": 200, "timeout_ms": 1000 },
             "flows": [{ "flow": 1, "transport": "tcp", "to": format!("{}:80", service.trim()) }],
-        });
+        } });
         self.tell(&pod, "live-client", &flows.to_string(), 1)?;
         let lost_first = Network::wait_for("the Service", LIMIT, || {
             let told = self.tell(&pod, "live-client", PING, 1).ok()?;
@@ -234,7 +230,7 @@ struct Client<'a> {
     lost_first: u64,
 }
 
-const PING: &str = r#"{"command":"ping","id":1}"#;
+const PING: &str = r#"{"ping":{"id":1}}"#;
 
 fn is_answered(span: &Value) -> bool {
     span["observation"]["saw"] == "answered"
@@ -243,8 +239,7 @@ fn is_answered(span: &Value) -> bool {
 impl Client<'_> {
     /// Ends it. Fails when a request was not answered, or did not arrive at one of the replicas.
     fn reached_replicas_only(self) -> Result<(), Failed> {
-        let stop =
-            json!({ "command": "try", "flows": [], "pace": { "interval_ms": 100, "timeout_ms": 1000 } });
+        let stop = json!({ "try": { "flows": [], "pace": { "interval_ms": 100, "timeout_ms": 1000 } } });
         let told = self.town.tell(&self.pod, "live-client", &stop.to_string(), 3)?;
         let answered = spans(&told, "source", is_answered);
         let mut all = spans(&told, "source", |_| true);
@@ -279,7 +274,7 @@ fn spans(told: &str, of: &str, counts: impl Fn(&Value) -> bool) -> BTreeSet<u64>
     let mut attempts = BTreeSet::new();
     for line in told.lines() {
         let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
-        for span in event[of].as_array().into_iter().flatten().filter(|span| counts(span)) {
+        for span in event["report"][of].as_array().into_iter().flatten().filter(|span| counts(span)) {
             if let (Some(first), Some(last)) = (span["first"].as_u64(), span["last"].as_u64()) {
                 attempts.extend(first..=last);
             }

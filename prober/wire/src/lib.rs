@@ -1,4 +1,6 @@
-//! The protocol between the runner and a prober: one JSON object per line, in both directions.
+//! The protocol between the runner and a prober: one message per line, in both directions, as JSON: an object whose only key
+//! is the message's name (`{"ack":{"have":7}}`), or the name alone (`"quit"`). The name comes first, so that a report is read
+//! without being buffered.
 //!
 //! The prober speaks first with [`Event::Hello`]; the runner answers with [`Command::Hello`] and says up to which
 //! revision it already knows this prober's record. From then on the prober sends a [`Report`] at every
@@ -41,7 +43,7 @@ pub use nonce::{NONCE_ZONE, Nonce, NonceError};
 pub use record::{ArrivalSpan, Attempt, FlowId, Observation, Revision, SourceSpan};
 
 /// Version of this protocol. Runner and prober must agree exactly: both come from one build.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// The longest line that either side accepts, in bytes; a longer one is a protocol error.
 pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;

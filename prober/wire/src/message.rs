@@ -108,7 +108,7 @@ pub struct First {
 
 /// What the runner says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Command {
     /// Answers [`Event::Hello`]: the first command of every stream.
     Hello {
@@ -206,7 +206,7 @@ pub struct Report {
 
 /// What the prober says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Event {
     /// The first event of every stream.
     Hello {
@@ -260,13 +260,13 @@ mod tests {
         let line = serde_json::to_string(&event).expect("an event is valid JSON");
         assert_eq!(
             line,
-            r#"{"event":"report","revision":12,"at_us":0,"steady_us":0,"lag_us":0,"source":[{"flow":3,"first":1,"last":9,"first_us":5,"last_us":800005,"min_us":210,"max_us":900,"observation":{"saw":"unreachable","icmp_type":3,"icmp_code":13}}],"arrivals":[],"listeners":[],"dropped_spans":0}"#
+            r#"{"report":{"revision":12,"at_us":0,"steady_us":0,"lag_us":0,"source":[{"flow":3,"first":1,"last":9,"first_us":5,"last_us":800005,"min_us":210,"max_us":900,"observation":{"saw":"unreachable","icmp_type":3,"icmp_code":13}}],"arrivals":[],"listeners":[],"dropped_spans":0}}"#
         );
         assert_eq!(serde_json::from_str::<Event>(&line).expect("it reads back"), event);
     }
 
     #[test]
     fn unknown_fields_are_refused() {
-        assert!(serde_json::from_str::<Command>(r#"{"command":"ack","have":1,"more":2}"#).is_err());
+        assert!(serde_json::from_str::<Command>(r#"{"ack":{"have":1,"more":2}}"#).is_err());
     }
 }

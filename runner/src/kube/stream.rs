@@ -29,7 +29,7 @@ use tokio::{
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Between the web socket and its user, in each direction.
-const BUFFER_BYTES: usize = 256 * 1024;
+const BUFFER_BYTES: usize = 32 * 1024;
 
 /// Limit for stderr after the end of stdout: both end with the same process.
 const COMPLAINT_DEADLINE: Duration = Duration::from_secs(1);

@@ -146,8 +146,8 @@ mod tests {
         assert_eq!(parsed("serve --stdio"), Ok(Invocation::Serve(options(serve::Streams::Stdio, LEASE_MS))));
         let captures = serve::Options { capture: true, ..options(serve::Streams::Stdio, LEASE_MS) };
         assert_eq!(parsed("serve --stdio --capture"), Ok(Invocation::Serve(captures)));
-        let first = r#"{"run":7,"flows":[],"pace":{"interval_ms":5,"timeout_ms":250}}"#;
-        let pace = flowproof_wire::Pace { interval_ms: 5, timeout_ms: 250 };
+        let first = r#"{"run":7,"flows":[],"pace":{"interval_ms":5,"timeout_ms":250,"report_ms":100}}"#;
+        let pace = flowproof_wire::Pace { interval_ms: 5, timeout_ms: 250, report_ms: 100 };
         let tries = serve::Options {
             first: Some(First { run: 7, flows: vec![], pace }),
             ..options(socket(), LEASE_MS)

@@ -9,14 +9,12 @@ use crate::{
     record::{Arrival, Completeness, Record},
     surroundings,
 };
-use flowproof_wire::{Command, Event, First, HOLE_MS, PROTOCOL, REPORT_EVERY_MS, Report, Revision};
+use flowproof_wire::{Command, Event, First, HOLE_MS, PROTOCOL, Report, Revision};
 use std::{ops::ControlFlow, time::Duration};
 
 /// Most spans in one report; together they stay far below the longest line. When more changed, reports follow one
 /// another at once.
 const MOST_SPANS: usize = 4096;
-
-const REPORT_EVERY_US: u64 = REPORT_EVERY_MS * 1000;
 
 /// What a prober is and knows, whoever is attached.
 pub(crate) struct Session {
@@ -71,7 +69,7 @@ impl Session {
             run: None,
             attached: None,
             lease_ends_us: None,
-            next_report_us: now + REPORT_EVERY_US,
+            next_report_us: now,
             next_check_us: now + CHECK_EVERY.as_micros() as u64,
             lag_us: 0,
             steady_us: now,
@@ -261,8 +259,8 @@ impl Session {
                 self.steady_us = now;
             }
             // After a delay the rhythm starts anew instead of making up for what was missed.
-            self.next_report_us =
-                if late_us < REPORT_EVERY_US { self.next_report_us } else { now } + REPORT_EVERY_US;
+            let every_us = self.attempts.report_every_us();
+            self.next_report_us = if late_us < every_us { self.next_report_us } else { now } + every_us;
             if let Some(attached) = &mut self.attached {
                 attached.report_due = true;
             }

@@ -171,7 +171,7 @@ fn overlapping_attempts_are_told_in_order_and_each_within_its_time() {
         odd.then(|| bytes.to_vec())
     });
     let mut source = Runner::stdio();
-    let pace = Pace { interval_ms: 10, timeout_ms: 200 };
+    let pace = Pace { interval_ms: 10, timeout_ms: 200, ..PACE };
     source.try_flows(vec![flow(1, Transport::Udp, every_other)], pace);
     source.until("50 attempts are decided", |record| {
         record.newest(FlowId(1)).is_some_and(|span| span.last >= Attempt(50))
@@ -321,8 +321,8 @@ fn a_question_that_cannot_be_asked_is_refused_and_the_others_are_tried() {
     let twice = flow(9, Transport::Udp, echo);
     source.try_flows(vec![twice.clone(), twice.clone()], PACE);
     assert_eq!(source.refusal(), "not tried: flow 9 a second time");
-    source.try_flows(vec![twice], Pace { interval_ms: 0, timeout_ms: 10 });
-    assert_eq!(source.refusal(), "flows not changed: interval and timeout must be at least 1 ms");
+    source.try_flows(vec![twice], Pace { interval_ms: 0, timeout_ms: 10, ..PACE });
+    assert_eq!(source.refusal(), "flows not changed: interval, timeout and report must be at least 1 ms");
 }
 
 #[test]
@@ -338,11 +338,11 @@ fn a_shorter_timeout_holds_for_attempts_under_way() {
     });
     // Both are tried for a while, with a timeout longer than this test may take.
     let both = [spec(), vec![flow(2, Transport::Udp, tells)]].concat();
-    source.try_flows(both, Pace { interval_ms: 10, timeout_ms: 3_600_000 });
+    source.try_flows(both, Pace { interval_ms: 10, timeout_ms: 3_600_000, ..PACE });
     for _ in 0..10 {
         heard.recv_timeout(DEADLINE).expect("attempts go on");
     }
-    source.try_flows(spec(), Pace { interval_ms: 10, timeout_ms: 100 });
+    source.try_flows(spec(), Pace { interval_ms: 10, timeout_ms: 100, ..PACE });
     source.until("the first attempts are decided", |record| {
         record.newest(FlowId(1)).is_some_and(|span| span.last.0 > 10) && record.newest(FlowId(2)).is_some()
     });

@@ -5,7 +5,7 @@
 
 mod driver;
 
-use driver::{RUN, Runner, flow, program};
+use driver::{PACE, RUN, Runner, flow, program};
 use flowproof_wire::{FlowId, Observation, PROTOCOL, Pace, Revision, Transport};
 use std::{net::SocketAddr, process::Command};
 
@@ -98,7 +98,7 @@ fn a_routers_refusal_is_told_with_its_type_and_code_and_silence_is_silence() {
                 .map(|(kind, transport)| flow((place * 10 + kind) as u32, *transport, to)),
         );
     }
-    runner.try_flows(flows.clone(), Pace { interval_ms: 250, timeout_ms: 2000 });
+    runner.try_flows(flows.clone(), Pace { interval_ms: 250, timeout_ms: 2000, ..PACE });
     for spec in &flows {
         let place = spec.flow.0 as usize / 10;
         let id = FlowId(spec.flow.0);

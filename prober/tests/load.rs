@@ -9,7 +9,7 @@
 mod driver;
 
 use driver::{Runner, flow, free_port, v4, v6};
-use flowproof_wire::{FlowSpec, Observation, Pace, Transport};
+use flowproof_wire::{FlowSpec, Observation, Pace, REPORT_EVERY_MS, Transport};
 use std::{fs, io::Write, net::UdpSocket};
 
 /// The limit of the main promise: resident memory with 1,000 flows.
@@ -20,7 +20,7 @@ const MOST_BYTES: u64 = 4 * 1024 * 1024;
 
 const FLOWS: u32 = 1000;
 
-const PACE: Pace = Pace { interval_ms: 100, timeout_ms: 1000 };
+const PACE: Pace = Pace { interval_ms: 100, timeout_ms: 1000, report_ms: REPORT_EVERY_MS };
 
 /// What a process has used.
 struct Usage {

@@ -255,13 +255,30 @@ fn reports_come_also_when_more_is_asked_than_can_be_tried() {
     // Two million refusals a second: no machine tries so many on one thread.
     let to = driver::v4(driver::free_port());
     let flows = (1..=2000).map(|id| flow(id, Transport::Tcp, to)).collect();
-    runner.try_flows(flows, Pace { interval_ms: 1, timeout_ms: 1000 });
+    runner.try_flows(flows, Pace { interval_ms: 1, timeout_ms: 1000, ..PACE });
     runner.until("every flow was tried", |record| {
         (1..=2000).all(|id| record.newest(FlowId(id)).is_some_and(|span| span.last.0 >= 3))
     });
     runner.try_flows(Vec::new(), PACE);
     let odd = runner.record.source.values().find(|span| span.observation != Observation::Refused);
     assert_eq!(odd, None);
+}
+
+#[test]
+fn reports_come_as_often_as_asked() {
+    let echo = Echo::start();
+    let mut runner = Runner::stdio();
+    runner.try_flows(vec![flow(1, Transport::Udp, echo.address)], Pace { report_ms: 400, ..PACE });
+    runner.until("the order was taken up", |record| record.newest(FlowId(1)).is_some());
+    let mut made = vec![runner.record.last.at_us];
+    while made.len() < 4 {
+        made.extend(match runner.event() {
+            Some(Event::Report(report)) => Some(report.at_us),
+            _ => None,
+        });
+    }
+    // A late one is followed by a shorter pause, and by no more than one.
+    assert!(made[3] - made[0] > 2 * 400_000, "{made:?}");
 }
 
 #[test]
@@ -323,7 +340,7 @@ fn a_runner_that_does_not_read_gets_one_report_for_all_that_it_missed() {
     };
     order(&Order::Hello { protocol: PROTOCOL, run: RUN, have: Revision(0) });
     let flows = (1..=FLOWS).map(|id| flow(id, Transport::Udp, to)).collect();
-    order(&Order::Try { flows, pace: Pace { interval_ms: 100, timeout_ms: 50 } });
+    order(&Order::Try { flows, pace: Pace { interval_ms: 100, timeout_ms: 50, ..PACE } });
     // Nothing is read from the prober in the time of 20 reports of 150 kB each, while the pipe holds 64 kB.
     let mut buffer = [0; 64];
     swallows.set_read_timeout(Some(DEADLINE)).expect("a valid timeout");

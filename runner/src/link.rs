@@ -27,7 +27,8 @@ use tokio::{
 const ATTACH_DEADLINE: Duration = Duration::from_secs(15);
 /// A prober speaks first, at once.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
-/// Reports come every 100 ms. A stream on which nothing came for this long is dead, or its prober is stopped.
+/// Reports come every 100 ms, in a watch every 500 ms. A stream on which nothing came for this long is dead, or its prober is
+/// stopped.
 const SILENCE_DEADLINE: Duration = Duration::from_secs(3);
 /// The offset of the clocks is measured this often, and what came is acknowledged: every message goes through the API server, the
 /// kubelet and the container runtime.

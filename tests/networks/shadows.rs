@@ -196,7 +196,7 @@ impl Town {
         let pod = self.pods("app=client").into_iter().next().ok_or("there is no client")?;
         let service = self.kubectl(&["get", "service", "api", "-o", "jsonpath={.spec.clusterIP}"]);
         let flows = json!({ "try": {
-            "pace": { "interval_ms": 200, "timeout_ms": 1000 },
+            "pace": { "interval_ms": 200, "timeout_ms": 1000, "report_ms": 100 },
             "flows": [{ "flow": 1, "transport": "tcp", "to": format!("{}:80", service.trim()) }],
         } });
         self.tell(&pod, "live-client", &flows.to_string(), 1)?;
@@ -239,7 +239,7 @@ fn is_answered(span: &Value) -> bool {
 impl Client<'_> {
     /// Ends it. Fails when a request was not answered, or did not arrive at one of the replicas.
     fn reached_replicas_only(self) -> Result<(), Failed> {
-        let stop = json!({ "try": { "flows": [], "pace": { "interval_ms": 100, "timeout_ms": 1000 } } });
+        let stop = json!({ "try": { "flows": [], "pace": { "interval_ms": 100, "timeout_ms": 1000, "report_ms": 100 } } });
         let told = self.town.tell(&self.pod, "live-client", &stop.to_string(), 3)?;
         let answered = spans(&told, "source", is_answered);
         let mut all = spans(&told, "source", |_| true);

@@ -23,7 +23,7 @@ use crate::{
     surroundings,
 };
 use epoll::Sockets;
-use flowproof_wire::{Attempt, Connection, FlowId, FlowSpec, Nonce, Observation, Pace};
+use flowproof_wire::{Attempt, Connection, FlowId, FlowSpec, Nonce, Observation, Pace, REPORT_EVERY_MS};
 use in_flight::{Exchange, InFlight, Key, Slab};
 use kept::{Decided, Kept, Waiting};
 use nix::sys::epoll::EpollEvent;
@@ -98,7 +98,7 @@ impl Attempts {
             places: HashMap::new(),
             wanted: Vec::new(),
             orders: 0,
-            pace: Pace { interval_ms: 1, timeout_ms: 1 },
+            pace: Pace { interval_ms: 1, timeout_ms: 1, report_ms: REPORT_EVERY_MS },
             activity: Activity::Trying,
             schedule: Schedule::default(),
             slab: Slab::default(),
@@ -141,8 +141,8 @@ impl Attempts {
     ///
     /// A flow that cannot be asked for is left out, and the error says why, for a person.
     pub(crate) fn set(&mut self, flows: Vec<FlowSpec>, pace: Pace) -> Result<(), String> {
-        if pace.interval_ms == 0 || pace.timeout_ms == 0 {
-            return Err("flows not changed: interval and timeout must be at least 1 ms".to_owned());
+        if pace.interval_ms == 0 || pace.timeout_ms == 0 || pace.report_ms == 0 {
+            return Err("flows not changed: interval, timeout and report must be at least 1 ms".to_owned());
         }
         let mut wrong = Vec::new();
         self.orders += 1;
@@ -223,6 +223,11 @@ impl Attempts {
     fn reschedule(&mut self) {
         let flows = if self.activity == Activity::Trying { &self.wanted[..] } else { &[] };
         self.schedule.set(flows, self.pace.interval_ms.saturating_mul(1000), self.clock.now_us());
+    }
+
+    /// How often they are to be told, in microseconds.
+    pub(crate) fn report_every_us(&self) -> u64 {
+        self.pace.report_ms.saturating_mul(1000)
     }
 
     /// Waits until a socket of an attempt is ready.

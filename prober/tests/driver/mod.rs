@@ -3,7 +3,8 @@
 
 use flowproof_wire::{
     ArrivalSpan, Attempt, Command as Order, Connection, Event, FlowId, FlowSpec, Listener, ListenerState,
-    ListenerStatus, Observation, PROTOCOL, Pace, Question, Report, Revision, SourceSpan, Transport,
+    ListenerStatus, Observation, PROTOCOL, Pace, Question, REPORT_EVERY_MS, Report, Revision, SourceSpan,
+    Transport,
 };
 use std::{
     collections::BTreeMap,
@@ -21,7 +22,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) const RUN: u64 = 0x5eed;
 
 /// Attempts often and gives up soon.
-pub(crate) const PACE: Pace = Pace { interval_ms: 20, timeout_ms: 300 };
+pub(crate) const PACE: Pace = Pace { interval_ms: 20, timeout_ms: 300, report_ms: REPORT_EVERY_MS };
 
 /// The program under test: the one that cargo built, or the one that `FLOWPROOF_PROBER` names.
 pub(crate) fn program() -> Command {

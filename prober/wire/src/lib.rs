@@ -3,8 +3,9 @@
 //! without being buffered.
 //!
 //! The prober speaks first with [`Event::Hello`]; the runner answers with [`Command::Hello`] and says up to which
-//! revision it already knows this prober's record. From then on the prober sends a [`Report`] at every
-//! [`REPORT_EVERY_MS`], whether or not something changed: a report is also the proof that the prober is alive.
+//! revision it already knows this prober's record. From then on the prober sends a [`Report`] every
+//! [`REPORT_EVERY_MS`], or as often as the runner asked for with its flows ([`Pace::report_ms`]), whether or not something
+//! changed: a report is also the proof that the prober is alive.
 //!
 //! # The record
 //! Nothing is sent per attempt. Both ends keep *spans*: runs of consecutive attempts that went the same way
@@ -48,7 +49,7 @@ pub const PROTOCOL: u32 = 4;
 /// The longest line that either side accepts, in bytes; a longer one is a protocol error.
 pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
-/// How often a prober sends a [`Report`], in milliseconds.
+/// How often a prober sends a [`Report`] until it is told otherwise, in milliseconds.
 pub const REPORT_EVERY_MS: u64 = 100;
 
 /// How late a prober's own timer may be before the prober counts as not alive in between, in milliseconds: it was stopped

@@ -83,7 +83,7 @@ fn is_each(connection: &Connection) -> bool {
     *connection == Connection::Each
 }
 
-/// How often and how long attempts are made.
+/// How often and how long attempts are made, and how often they are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pace {
@@ -92,6 +92,9 @@ pub struct Pace {
     /// How long an attempt waits for an answer before it is silent, in milliseconds. May exceed the interval:
     /// attempts of a flow then overlap.
     pub timeout_ms: u64,
+    /// From one [`Report`] to the next, in milliseconds; at least 1, and well below [`crate::HOLE_MS`]. Fewer reports cost less
+    /// CPU on the way to the runner, which then learns later what happened.
+    pub report_ms: u64,
 }
 
 /// What a prober tries from its very start, before any runner is attached: given to it as JSON when it is started.
@@ -230,7 +233,7 @@ pub enum Event {
         /// The prober's clock when it read the ping.
         at_us: u64,
     },
-    /// Sent every [`crate::REPORT_EVERY_MS`].
+    /// Sent as often as [`Pace::report_ms`] says.
     Report(Report),
     /// A command could not be carried out; the stream goes on unless it was the handshake.
     Refused {

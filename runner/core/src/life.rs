@@ -4,8 +4,9 @@ use crate::{time::Moment, verdict::Life};
 use flowproof_wire::Listener;
 use std::{collections::BTreeMap, time::Duration};
 
-/// Longest hole between two proofs of life that still counts as alive. Reports come every 100 ms and listeners are checked
-/// every 500 ms; a prober that was stopped or starved for longer has not witnessed what happened in between.
+/// Longest hole between two proofs of life that still counts as alive. Reports come every 100 ms, in a
+/// watch every 500 ms, and listeners are checked every 500 ms; a prober that was stopped or starved for longer has not
+/// witnessed what happened in between.
 pub const LONGEST_HOLE: Duration = Duration::from_millis(1500);
 
 /// When a prober and its listeners were alive.

@@ -23,7 +23,7 @@ use flowproof_core::{
     time::Moment,
     verdict::Control,
 };
-use flowproof_wire::Pace;
+use flowproof_wire::{Pace, REPORT_EVERY_MS};
 use settle::{Done, Quiet};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -89,7 +89,11 @@ pub async fn play(lane: &mut Lane, scenario: &Scenario, context: &Context) -> Pl
         keys: BTreeMap::new(),
         control: BTreeMap::new(),
         began,
-        pace: Pace { interval_ms: 0, timeout_ms: FIRST_TIMEOUT.as_millis() as u64 },
+        pace: Pace {
+            interval_ms: 0,
+            timeout_ms: FIRST_TIMEOUT.as_millis() as u64,
+            report_ms: REPORT_EVERY_MS,
+        },
         done: Vec::new(),
         changed: None,
         watched: None,

@@ -10,7 +10,7 @@ use flowproof::{
 use flowproof_core::scenario::{Labels, NamedListener};
 use flowproof_wire::{
     Attempt, Command, Connection, Event, FlowId, FlowSpec, Listener, ListenerState, Observation, PROTOCOL,
-    Pace, Question, Revision, Transport,
+    Pace, Question, REPORT_EVERY_MS, Revision, Transport,
 };
 use std::{
     collections::BTreeMap,
@@ -261,7 +261,11 @@ impl Prober {
             bare: false,
             connection: Connection::Each,
         });
-        let pace = Pace { interval_ms: self.interval_ms, timeout_ms: self.patience.as_millis() as u64 };
+        let pace = Pace {
+            interval_ms: self.interval_ms,
+            timeout_ms: self.patience.as_millis() as u64,
+            report_ms: REPORT_EVERY_MS,
+        };
         self.say(&Command::Try { flows: flows.collect(), pace }).await?;
         let mut seen = BTreeMap::new();
         let deadline = tokio::time::Instant::now() + LIMIT;

@@ -42,6 +42,10 @@ const MARGIN: Duration = TIMEOUT.saturating_add(Duration::from_secs(1));
 /// A flow of which nothing was taken in for this long beyond that keeps a watch from being stable.
 const UNHEARD: Duration = Duration::from_secs(3);
 
+/// How often each prober reports. On its way through kubelet and API server a report costs more CPU than what it tells of; and
+/// what happened when is told by the attempts, not by when it is heard.
+const REPORT_EVERY: Duration = Duration::from_millis(500);
+
 /// Attempts per second that all probers of a lane make together; with more flows, each is tried less often.
 const ATTEMPTS_PER_SECOND: u64 = 20_000;
 
@@ -82,7 +86,8 @@ impl<'a> Play<'a> {
         self.lane.board_mut().forget_lags();
         let interval = self.context.settings.interval;
         let mut kept = Kept::of(self.lane, &followed, from, interval, watch.scenarios());
-        self.watch_pace((followed.len() + kept.keys().count()) as u64);
+        let before =
+            std::mem::replace(&mut self.pace, watch_pace(interval, followed.len() + kept.keys().count()));
         self.try_followed(&followed, &kept);
         let mut instances = self.lane.board().instances();
         let mut fresh = Fresh::of(self.lane, &followed);
@@ -98,7 +103,7 @@ impl<'a> Play<'a> {
             self.follow(&mut followed, &mut kept, Moment::END, watch);
         };
         self.hear_out(&mut followed, &mut kept, until, watch).await?;
-        let interval_ms = self.pace.interval_ms;
+        let interval_ms = std::mem::replace(&mut self.pace, before).interval_ms;
         let flows = followed.into_iter().map(|one| self.told(one, until)).collect();
         let probers = self.lane.watched_probers();
         let kept = kept.told(self.lane, until);
@@ -124,12 +129,6 @@ impl<'a> Play<'a> {
             Some(Followed { expected, expectation, family, key, chronicle })
         };
         followed.into_iter().filter_map(follow).collect()
-    }
-
-    fn watch_pace(&mut self, flows: u64) {
-        let interval = self.context.settings.interval.as_millis() as u64;
-        let interval_ms = interval.max(flows * 1000 / ATTEMPTS_PER_SECOND).max(1);
-        self.pace = Pace { interval_ms, timeout_ms: TIMEOUT.as_millis() as u64 };
     }
 
     fn try_followed(&mut self, followed: &[Followed<'a>], kept: &Kept) {
@@ -243,6 +242,12 @@ impl<'a> Play<'a> {
         let written = (one.expectation, one.expected.at.to_string());
         told(self.lane, (&one.expected.flow, one.family, one.key), written, one.chronicle, until)
     }
+}
+
+/// The pace of so many flows that are to be tried this often.
+fn watch_pace(interval: Duration, flows: usize) -> Pace {
+    let interval_ms = (interval.as_millis() as u64).max(flows as u64 * 1000 / ATTEMPTS_PER_SECOND).max(1);
+    Pace { interval_ms, timeout_ms: TIMEOUT.as_millis() as u64, report_ms: REPORT_EVERY.as_millis() as u64 }
 }
 
 /// Takes what is judged by now of a flow into its chronicle: what both ends say later of their lag concerns none of it.

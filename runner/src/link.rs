@@ -340,8 +340,11 @@ impl Session {
                 "the stream to its prober ended".to_owned()
             }),
             Ok(_) => {
-                let event = serde_json::from_slice(&self.line)
-                    .map_err(|error| format!("its prober sent a line that is no event: {error}"));
+                let event = serde_json::from_slice(&self.line).map_err(|error| {
+                    format!(
+                        "its prober sent a line that is no event ({error}): is its image another version's?"
+                    )
+                });
                 self.line.clear();
                 event
             }

@@ -108,8 +108,7 @@ pub enum Wait {
     UntilGone,
 }
 
-/// Labels to set (`Some`) and to remove (`None`).
-pub type LabelChange = BTreeMap<String, Option<String>>;
+pub use flowproof_core::label::LabelChange;
 
 /// Real namespace and name of a pod.
 pub type PodName = flowproof_core::name::Qualified;

@@ -7,13 +7,12 @@ use crate::cluster::{Cluster, ClusterError, PodName, Stream};
 use flowproof_core::{
     record::{ArrivalRun, SourceRun},
     time::Moment,
+    trial::news::{self, News},
 };
 use flowproof_wire::{
-    Capture, Command, Event, FlowId, FlowSpec, Listener, ListenerStatus, MAX_LINE_BYTES, PROTOCOL, Pace,
-    Report, Revision,
+    Command, Event, FlowSpec, Listener, ListenerStatus, MAX_LINE_BYTES, PROTOCOL, Pace, Report, Revision,
 };
 use std::{
-    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -44,47 +43,6 @@ pub struct Wish {
     pub listeners: Vec<Listener>,
     /// The flows it tries, and how often; `None` before the first.
     pub flows: Option<(Arc<Vec<FlowSpec>>, Pace)>,
-}
-
-/// What a link tells, in the time of the run.
-#[derive(Debug)]
-pub enum News {
-    /// A stream was opened and the handshake done. `instance` differs when the prober was restarted.
-    Attached {
-        /// As in the prober's hello.
-        instance: u64,
-        /// Name servers of the pod.
-        name_servers: Vec<IpAddr>,
-        /// Search list of the pod.
-        search: Vec<String>,
-    },
-    /// A report.
-    Heard(Box<Heard>),
-    /// The stream was lost; the link goes on trying.
-    Lost(String),
-    /// The pod is gone for good.
-    Gone(String),
-}
-
-/// A report in the time of the run.
-#[derive(Debug)]
-pub struct Heard {
-    /// When the prober made it.
-    pub at: Moment,
-    /// Since when the prober has run without a hole.
-    pub steady: Moment,
-    /// Longest delay of the prober's timer since the last report.
-    pub lag: Duration,
-    /// Source spans.
-    pub source: Vec<(FlowId, SourceRun)>,
-    /// Arrival spans.
-    pub arrivals: Vec<(FlowId, ArrivalRun)>,
-    /// Listeners, with the period over which each was alive.
-    pub listeners: Vec<(ListenerStatus, Option<(Moment, Moment)>)>,
-    /// Spans that the prober had to drop: a hole in the record.
-    pub dropped: u64,
-    /// What it captured since the last report, if it captures.
-    pub capture: Option<Capture>,
 }
 
 /// What a link needs to know.
@@ -262,7 +220,7 @@ impl Session {
                     match event? {
                         Event::Report(report) => {
                             known.revision = report.revision;
-                            let heard = News::Heard(Box::new(heard(report, &known.clock)));
+                            let heard = News::Reported(Box::new(in_run_time(report, &known.clock)));
                             if news.send((spec.index, heard)).is_err() {
                                 return Ok(());
                             }
@@ -357,7 +315,8 @@ pub fn now(zero: Instant) -> Moment {
     Moment(0) + zero.elapsed()
 }
 
-fn heard(report: Report, clock: &Clock) -> Heard {
+/// Turns the times of a report into moments of the run.
+fn in_run_time(report: Report, clock: &Clock) -> news::Report {
     let source = |span: flowproof_wire::SourceSpan| {
         let run = SourceRun {
             first: span.first,
@@ -387,7 +346,7 @@ fn heard(report: Report, clock: &Clock) -> Heard {
             .map(|(since, alive)| (clock.moment(since), clock.moment(alive)));
         (status, period)
     };
-    Heard {
+    news::Report {
         at: clock.moment(report.at_us),
         steady: clock.moment(report.steady_us),
         lag: Duration::from_micros(report.lag_us),

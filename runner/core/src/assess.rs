@@ -2,6 +2,7 @@
 
 use crate::{
     flow::Expectation,
+    hindrance::{Hindered, Hindrance, Part},
     record::Segment,
     time::Moment,
     verdict::{Case, Control, Kind, Life, Reason, Verdict, Witness, judge},
@@ -17,13 +18,15 @@ pub const FEWEST_ATTEMPTS: u64 = 3;
 pub struct Assessment {
     /// Decided attempts in the window.
     pub attempts: u64,
+    /// So many of them prove nothing, because an end got too little CPU.
+    pub hindered: u64,
     /// Start of the first attempt of the last unbroken series that went as expected; `None` when the last attempt did not.
     pub good_since: Option<Moment>,
     /// Attempts in that series.
     pub series: u64,
-    /// The series may have begun earlier: an end was not alive before, so that what failed then proves no deny.
-    pub cut: bool,
-    /// Start and number of the last decided attempt.
+    /// Why the series may have begun earlier, if it may: what was seen before proves nothing.
+    pub cut: Option<Reason>,
+    /// Start and number of the last decided attempt that proves something.
     pub until: Option<(Moment, Attempt)>,
     /// Attempts that went against the expectation.
     pub contradictions: Option<Contradictions>,
@@ -33,7 +36,7 @@ pub struct Assessment {
     pub in_doubt: bool,
     /// When a denied flow got through after it had settled.
     pub flipped: Option<Moment>,
-    /// What both ends saw of the last decided attempt.
+    /// What both ends saw of the last decided attempt that proves something; of the last one when none does.
     pub last: Option<(Observation, Witness)>,
 }
 
@@ -52,7 +55,7 @@ pub struct Contradictions {
 
 /// What is known beside the segments when a flow is judged for a step.
 #[derive(Debug, Clone)]
-pub struct Surroundings {
+pub struct Circumstances {
     /// Whether the flow works without the policies.
     pub control: Control,
     /// Whether both ends lived through the time that counts: from [`Assessment::judged_from`] to the last judged attempt of a
@@ -69,6 +72,10 @@ pub struct Surroundings {
     pub budget: Option<Duration>,
     /// When the change was accepted.
     pub accepted: Moment,
+    /// How much of the step an end got too little CPU.
+    pub hindrance: Hindrance,
+    /// Whether the network was shown to have had its time, if the flow did not settle.
+    pub had_its_time: bool,
 }
 
 /// How a segment stands to the expectation.
@@ -85,12 +92,14 @@ pub enum Class {
 /// Walks through the segments of a step's window in order.
 ///
 /// `alive_since` is when the unbroken period began in which both ends were alive until the last attempt; [`Moment::END`] if
-/// one of them was not. What failed before says nothing about a policy.
+/// one of them was not. What failed before says nothing about a policy, and neither does what an end missed while it was
+/// `hindered`: such attempts neither make a series nor end one.
 #[must_use]
 pub fn assess(
     expectation: Expectation,
     segments: &[Segment],
     alive_since: Moment,
+    hindered: &Hindered,
     hold: Duration,
 ) -> Assessment {
     let limited;
@@ -101,25 +110,42 @@ pub fn assess(
         }
         _ => segments,
     };
+    let parts = hindered.sift(expectation, segments);
+    let telling = |part: &Part| match part {
+        Part::Telling(segment) => Some(segment.clone()),
+        Part::Hindered(_) => None,
+    };
+    let last = parts.iter().rev().find_map(telling);
     let mut a = Assessment {
         attempts: segments.iter().map(|s| s.attempts).sum(),
+        hindered: 0,
         good_since: None,
         series: 0,
-        cut: false,
-        until: segments.last().map(|s| (s.last_at, s.last)),
+        cut: None,
+        until: last.as_ref().map(|s| (s.last_at, s.last)),
         contradictions: None,
         losses: 0,
         in_doubt: false,
         flipped: None,
-        last: segments.last().map(|s| (s.observation.clone(), s.witness)),
+        last: last.as_ref().or(segments.last()).map(|s| (s.observation.clone(), s.witness)),
     };
     let mut good_until = None;
-    for (index, segment) in segments.iter().enumerate() {
+    for (index, part) in parts.iter().enumerate() {
+        let segment = match part {
+            Part::Telling(segment) => segment,
+            Part::Hindered(attempts) => {
+                a.hindered += attempts;
+                if a.good_since.is_none() {
+                    a.cut = Some(Reason::Hindered);
+                }
+                continue;
+            }
+        };
         let class = classify(expectation, segment);
         if class == Class::Good {
             let unproven = if expectation.denies() { before(segment, alive_since) } else { 0 };
             if unproven > 0 {
-                (a.good_since, a.series, a.cut) = (None, 0, true);
+                (a.good_since, a.series, a.cut) = (None, 0, Some(Reason::EndNotAlive));
             }
             if unproven < segment.attempts {
                 a.good_since.get_or_insert(if unproven > 0 { alive_since } else { segment.first_at });
@@ -129,8 +155,8 @@ pub fn assess(
             continue;
         }
         if !expectation.denies() && segment.attempts == 1 && a.good_since.is_some() {
-            let next = segments.get(index + 1);
-            if next.is_some_and(|next| classify(expectation, next) == Class::Good) {
+            let next = parts[index + 1..].iter().find_map(telling);
+            if next.as_ref().is_some_and(|next| classify(expectation, next) == Class::Good) {
                 a.losses += 1;
                 continue;
             }
@@ -150,7 +176,7 @@ pub fn assess(
                 last: (segment.observation.clone(), segment.witness),
             });
         }
-        (a.good_since, a.series, a.cut) = (None, 0, false);
+        (a.good_since, a.series, a.cut) = (None, 0, None);
     }
     a
 }
@@ -221,7 +247,7 @@ impl Assessment {
 
     /// Gives the verdict for the step.
     #[must_use]
-    pub fn verdict(&self, expectation: Expectation, around: &Surroundings) -> Verdict {
+    pub fn verdict(&self, expectation: Expectation, around: &Circumstances) -> Verdict {
         let saw = self.last.as_ref().map(|(observation, _)| observation);
         let witness = self.last.as_ref().map_or(Witness::Absent, |(_, witness)| *witness);
         let case = Case {
@@ -244,25 +270,50 @@ impl Assessment {
             return Verdict { kind: Kind::Inconclusive, reason: Reason::EndNotAlive };
         }
         if verdict.kind != Kind::Matched {
-            return verdict;
+            return self.proven(verdict, expectation, around);
         }
         let late = |from: Moment| around.budget.is_some_and(|budget| from.since(around.accepted) > budget);
         match self.good_since {
             // Even if fewer attempts lie in the window by now: their times are known better than when it settled.
             Some(from) if around.settled && !late(from) => verdict,
-            _ if self.attempts < FEWEST_ATTEMPTS => {
-                Verdict { kind: Kind::Inconclusive, reason: Reason::NoAttempt }
+            _ if self.attempts - self.hindered < FEWEST_ATTEMPTS => {
+                let reason = if self.hindered > 0 { Reason::Hindered } else { Reason::NoAttempt };
+                Verdict { kind: Kind::Inconclusive, reason }
             }
-            // It may have been in time: an end was not alive to tell.
-            Some(_) if self.cut => Verdict { kind: Kind::Inconclusive, reason: Reason::EndNotAlive },
+            // It may have been in time: what was seen before proves nothing.
+            Some(_) if self.cut.is_some() => {
+                Verdict { kind: Kind::Inconclusive, reason: self.cut.unwrap_or(Reason::EndNotAlive) }
+            }
             // Nothing ever went against it, and what went as expected was too little.
             Some(from) if self.contradictions.is_none() && !late(from) => {
                 Verdict { kind: Kind::Inconclusive, reason: Reason::NoAttempt }
             }
-            _ => Verdict { kind: Kind::Mismatched, reason: Reason::TooLate },
+            _ => {
+                self.proven(Verdict { kind: Kind::Mismatched, reason: Reason::TooLate }, expectation, around)
+            }
+        }
+    }
+
+    /// A red needs proof: the ends had the CPU that they need, and the network had its time.
+    fn proven(&self, verdict: Verdict, expectation: Expectation, around: &Circumstances) -> Verdict {
+        let unclear = |reason| Verdict { kind: Kind::Inconclusive, reason };
+        // That a denied flow got through is no fault of its ends.
+        let ends_may_be_at_fault = !expectation.denies() || verdict.reason == Reason::TooLate;
+        match verdict.kind {
+            Kind::Mismatched
+                if ends_may_be_at_fault
+                    && (self.attempts == self.hindered || around.hindrance.share > MOSTLY) =>
+            {
+                unclear(Reason::Hindered)
+            }
+            Kind::Mismatched if !around.settled && !around.had_its_time => unclear(Reason::NetworkSlow),
+            _ => verdict,
         }
     }
 }
+
+/// A window of which an end got too little CPU for more than this part proves no red.
+const MOSTLY: f64 = 0.5;
 
 #[cfg(test)]
 mod tests {
@@ -298,8 +349,8 @@ mod tests {
             .collect()
     }
 
-    fn around() -> Surroundings {
-        Surroundings {
+    fn around() -> Circumstances {
+        Circumstances {
             control: Control::Works,
             life: Life::Alive,
             policed: true,
@@ -307,6 +358,8 @@ mod tests {
             may_reopen: false,
             budget: None,
             accepted: Moment(0),
+            hindrance: Hindrance::default(),
+            had_its_time: true,
         }
     }
 
@@ -332,10 +385,10 @@ mod tests {
             (Allow, vec![], false, None, Inconclusive, Reason::NoAttempt),
         ];
         for (expectation, parts, settled, since, kind, reason) in rows {
-            let a = assess(expectation, &segments(&parts), Moment(0), HOLD);
+            let a = assess(expectation, &segments(&parts), Moment(0), &Hindered::default(), HOLD);
             assert_eq!(a.settled(HOLD), settled, "{expectation} {parts:?}");
             assert_eq!(a.good_since.map(|at| at.0 / 1000), since, "{expectation} {parts:?}");
-            let around = Surroundings { settled, ..around() };
+            let around = Circumstances { settled, ..around() };
             assert_eq!(a.verdict(expectation, &around), Verdict { kind, reason }, "{expectation} {parts:?}");
         }
     }
@@ -346,13 +399,20 @@ mod tests {
             Expectation::Deny,
             &segments(&[(8, DROPPED), (2, THROUGH), (6, DROPPED)]),
             Moment(0),
+            &Hindered::default(),
             HOLD,
         );
         assert_eq!(a.verdict(Expectation::Deny, &around()).reason, Reason::Unstable);
-        let reopening = Surroundings { may_reopen: true, ..around() };
+        let reopening = Circumstances { may_reopen: true, ..around() };
         assert_eq!(a.verdict(Expectation::Deny, &reopening).kind, Kind::Matched);
-        let unsettled = Surroundings { settled: false, ..reopening };
-        let open = assess(Expectation::Deny, &segments(&[(8, DROPPED), (2, THROUGH)]), Moment(0), HOLD);
+        let unsettled = Circumstances { settled: false, ..reopening };
+        let open = assess(
+            Expectation::Deny,
+            &segments(&[(8, DROPPED), (2, THROUGH)]),
+            Moment(0),
+            &Hindered::default(),
+            HOLD,
+        );
         assert_eq!(open.verdict(Expectation::Deny, &unsettled).reason, Reason::NotEnforced);
     }
 
@@ -360,12 +420,15 @@ mod tests {
     fn rejections_may_be_limited_in_rate() {
         let refused = (Observation::Refused, Witness::NotArrived);
         let mixed = segments(&[(1, refused.clone()), (4, DROPPED), (1, refused), (3, DROPPED)]);
-        let reason =
-            |expectation| assess(expectation, &mixed, Moment(0), HOLD).verdict(expectation, &around()).reason;
+        let reason = |expectation| {
+            assess(expectation, &mixed, Moment(0), &Hindered::default(), HOLD)
+                .verdict(expectation, &around())
+                .reason
+        };
         assert_eq!(reason(Expectation::Reject), Reason::Rejected);
         assert_eq!(reason(Expectation::Deny), Reason::Dropped);
         let silent = segments(&[(9, DROPPED)]);
-        let a = assess(Expectation::Reject, &silent, Moment(0), HOLD);
+        let a = assess(Expectation::Reject, &silent, Moment(0), &Hindered::default(), HOLD);
         assert_eq!(a.verdict(Expectation::Reject, &around()).reason, Reason::DroppedNotRejected);
     }
 
@@ -375,6 +438,7 @@ mod tests {
             Expectation::Deny,
             &segments(&[(2, THROUGH), (1, DROPPED), (2, HALF), (6, DROPPED)]),
             Moment(0),
+            &Hindered::default(),
             HOLD,
         );
         let c = a.contradictions.expect("it was contradicted");
@@ -387,6 +451,7 @@ mod tests {
             Expectation::Allow,
             &segments(&[(6, THROUGH), (1, DROPPED), (3, THROUGH)]),
             Moment(0),
+            &Hindered::default(),
             HOLD,
         );
         assert_eq!((a.losses, a.contradictions), (1, None));
@@ -395,8 +460,9 @@ mod tests {
     #[test]
     fn the_next_attempt_tells_whether_a_failure_was_a_loss() {
         use Expectation::{Allow, Deny};
-        let in_doubt =
-            |expectation, parts: &[_]| assess(expectation, &segments(parts), Moment(0), HOLD).in_doubt;
+        let in_doubt = |expectation, parts: &[_]| {
+            assess(expectation, &segments(parts), Moment(0), &Hindered::default(), HOLD).in_doubt
+        };
         assert!(in_doubt(Allow, &[(6, THROUGH), (1, HALF)]));
         assert!(!in_doubt(Allow, &[(6, THROUGH), (1, HALF), (1, THROUGH)]));
         assert!(!in_doubt(Allow, &[(6, THROUGH), (2, HALF)]), "two are no loss");
@@ -410,9 +476,15 @@ mod tests {
 
     #[test]
     fn the_budget_counts_from_the_change_to_the_first_good_attempt() {
-        let a = assess(Expectation::Deny, &segments(&[(3, THROUGH), (6, DROPPED)]), Moment(0), HOLD);
-        let within = Surroundings { budget: Some(Duration::from_millis(300)), ..around() };
-        let beyond = Surroundings { budget: Some(Duration::from_millis(299)), ..around() };
+        let a = assess(
+            Expectation::Deny,
+            &segments(&[(3, THROUGH), (6, DROPPED)]),
+            Moment(0),
+            &Hindered::default(),
+            HOLD,
+        );
+        let within = Circumstances { budget: Some(Duration::from_millis(300)), ..around() };
+        let beyond = Circumstances { budget: Some(Duration::from_millis(299)), ..around() };
         assert_eq!(a.verdict(Expectation::Deny, &within).kind, Kind::Matched);
         assert_eq!(
             a.verdict(Expectation::Deny, &beyond),
@@ -422,9 +494,9 @@ mod tests {
 
     #[test]
     fn an_end_that_died_before_the_flow_settled_leaves_it_open() {
-        let broken = Surroundings { settled: false, life: Life::Broken("gone".into()), ..around() };
+        let broken = Circumstances { settled: false, life: Life::Broken("gone".into()), ..around() };
         for parts in [vec![(3, THROUGH)], vec![(3, THROUGH), (2, DROPPED)], vec![(1, HALF)], vec![]] {
-            let a = assess(Expectation::Deny, &segments(&parts), Moment(0), HOLD);
+            let a = assess(Expectation::Deny, &segments(&parts), Moment(0), &Hindered::default(), HOLD);
             let verdict = a.verdict(Expectation::Deny, &broken);
             assert_eq!(
                 verdict,
@@ -437,26 +509,89 @@ mod tests {
     #[test]
     fn what_failed_while_an_end_was_not_alive_proves_no_deny() {
         let parts = segments(&[(3, THROUGH), (12, DROPPED)]);
-        let since = |ms: i64| assess(Expectation::Deny, &parts, Moment(ms * 1000), HOLD);
+        let since =
+            |ms: i64| assess(Expectation::Deny, &parts, Moment(ms * 1000), &Hindered::default(), HOLD);
         let ms = |at: Option<Moment>| at.map(|at| at.0 / 1000);
-        assert_eq!((ms(since(0).good_since), since(0).series, since(0).cut), (Some(300), 12, false));
-        assert_eq!((ms(since(750).good_since), since(750).series, since(750).cut), (Some(750), 7, true));
+        assert_eq!((ms(since(0).good_since), since(0).series, since(0).cut), (Some(300), 12, None));
+        assert_eq!(
+            (ms(since(750).good_since), since(750).series, since(750).cut),
+            (Some(750), 7, Some(Reason::EndNotAlive))
+        );
         assert!(since(750).settled(HOLD));
         assert!(!since(1000).settled(HOLD), "four attempts in 400 ms are left");
         assert_eq!((since(5000).good_since, since(5000).series), (None, 0));
-        let hurried = Surroundings { budget: Some(Duration::from_millis(400)), ..around() };
+        let hurried = Circumstances { budget: Some(Duration::from_millis(400)), ..around() };
         let verdict = since(750).verdict(Expectation::Deny, &hurried);
         assert_eq!(verdict.kind, Kind::Inconclusive, "it may have been in time, unseen");
-        let allowed = assess(Expectation::Allow, &segments(&[(9, THROUGH)]), Moment::END, HOLD);
+        let allowed =
+            assess(Expectation::Allow, &segments(&[(9, THROUGH)]), Moment::END, &Hindered::default(), HOLD);
         assert!(allowed.settled(HOLD), "an answer proves that both ends lived");
     }
 
     #[test]
     fn two_attempts_are_not_enough_unless_more_had_settled_before_their_times_were_known_better() {
         let hold = Duration::from_millis(50);
-        let a = assess(Expectation::Allow, &segments(&[(2, THROUGH)]), Moment(0), hold);
+        let a = assess(Expectation::Allow, &segments(&[(2, THROUGH)]), Moment(0), &Hindered::default(), hold);
         assert!(!a.settled(hold));
-        let kind = |settled| a.verdict(Expectation::Allow, &Surroundings { settled, ..around() }).kind;
+        let kind = |settled| a.verdict(Expectation::Allow, &Circumstances { settled, ..around() }).kind;
         assert_eq!((kind(false), kind(true)), (Kind::Inconclusive, Kind::Matched));
+    }
+
+    #[test]
+    fn a_red_needs_ends_that_had_their_cpu() {
+        let hindered = |from: i64, to: i64| {
+            let mut hindered = Hindered::default();
+            hindered.note(Moment(from * 1000), Moment(to * 1000), Duration::from_millis(400));
+            hindered
+        };
+        let allow = |parts: &[_], hindered: &Hindered, share: f64| {
+            let a = assess(Expectation::Allow, &segments(parts), Moment(0), hindered, HOLD);
+            let settled = a.settled(HOLD);
+            let hindrance = Hindrance { share, ..Hindrance::default() };
+            a.verdict(Expectation::Allow, &Circumstances { settled, hindrance, ..around() }).reason
+        };
+        assert_eq!(allow(&[(9, THROUGH), (9, HALF)], &hindered(0, 0), 0.0), Reason::AnswerLost);
+        assert_eq!(allow(&[(9, HALF)], &hindered(0, 900), 1.0), Reason::Hindered, "all of it is hindered");
+        assert_eq!(
+            allow(&[(9, HALF), (9, HALF)], &hindered(0, 900), 0.5),
+            Reason::AnswerLost,
+            "half of it proves it"
+        );
+        assert_eq!(
+            allow(&[(9, HALF), (9, HALF)], &hindered(0, 1200), 0.7),
+            Reason::Hindered,
+            "most of it is hindered"
+        );
+        assert_eq!(
+            allow(&[(9, THROUGH), (5, HALF), (9, THROUGH)], &hindered(900, 1400), 0.2),
+            Reason::Answered,
+            "what was missed ends no series"
+        );
+        let open = assess(Expectation::Deny, &segments(&[(9, THROUGH)]), Moment(0), &hindered(0, 900), HOLD);
+        let hindrance = Hindrance { share: 1.0, ..Hindrance::default() };
+        let verdict =
+            open.verdict(Expectation::Deny, &Circumstances { settled: false, hindrance, ..around() });
+        assert_eq!(verdict.reason, Reason::NotEnforced, "what got through got through");
+    }
+
+    #[test]
+    fn a_flow_that_may_have_been_in_time_is_not_too_late() {
+        let mut hindered = Hindered::default();
+        hindered.note(Moment(0), Moment(500_000), Duration::from_millis(400));
+        let a =
+            assess(Expectation::Allow, &segments(&[(6, DROPPED), (9, THROUGH)]), Moment(0), &hindered, HOLD);
+        let hurried = Circumstances { budget: Some(Duration::from_millis(300)), ..around() };
+        assert_eq!(a.verdict(Expectation::Allow, &hurried).reason, Reason::Hindered);
+    }
+
+    #[test]
+    fn a_red_needs_a_network_that_had_its_time() {
+        let a = assess(Expectation::Deny, &segments(&[(9, THROUGH)]), Moment(0), &Hindered::default(), HOLD);
+        let reason = |had_its_time| {
+            let around = Circumstances { settled: false, had_its_time, ..around() };
+            a.verdict(Expectation::Deny, &around).reason
+        };
+        assert_eq!(reason(true), Reason::NotEnforced);
+        assert_eq!(reason(false), Reason::NetworkSlow);
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     assess::{Class, classify},
     flow::Expectation,
+    hindrance::ANSWERED_WITHIN,
     outcome::{Episode, What},
     record::Segment,
     time::Moment,
@@ -37,9 +38,6 @@ const INTERVALS_IN_A_HOLE: u32 = 3;
 
 /// A pause in the trying that is shorter than this says nothing of the prober.
 const SHORTEST_HOLE: Duration = Duration::from_millis(500);
-
-/// An end that got no CPU this long after an attempt was started may have missed it. Listeners are checked as often.
-const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 
 /// What a flow did, as far as its segments were taken in.
 #[derive(Debug)]

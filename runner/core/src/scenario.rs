@@ -3,6 +3,7 @@
 use crate::{
     capability::Capability,
     flow::{Expectation, Family, Flow, Target},
+    label::LabelChange,
     name::{Service, Workload},
 };
 use flowproof_wire::Listener;
@@ -216,9 +217,9 @@ pub enum Change {
     /// Deletes an object that an earlier step applied.
     Delete(ObjectRef),
     /// Sets labels of a pod; `None` removes one.
-    LabelPod(Workload, BTreeMap<String, Option<String>>),
+    LabelPod(Workload, LabelChange),
     /// Sets labels of a namespace; `None` removes one.
-    LabelNamespace(String, BTreeMap<String, Option<String>>),
+    LabelNamespace(String, LabelChange),
     /// Deletes the pod and starts it again: it gets a new address.
     Restart(Workload),
 }

@@ -3,10 +3,13 @@
 //! The table of its cases stands in [`tests`](self) as data. Two rules stand above it: a nonce that arrived disproves a
 //! deny whatever else happened, and nothing but evidence from living ends proves anything else.
 
+mod words;
+
+pub use words::saw_text;
+
 use crate::flow::Expectation;
 use flowproof_wire::Observation;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// What is known of one flow when it is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +138,10 @@ pub enum Reason {
     NoAttempt,
     /// An end, its listener or its stream was not there all the time.
     EndNotAlive,
+    /// An end got too little CPU for most of the time, or for all attempts that went against the expectation.
+    Hindered,
+    /// It did not do what is expected yet, and nothing shows that the network had the time that it takes just now.
+    NetworkSlow,
 }
 
 /// A verdict and its reason.
@@ -237,60 +244,6 @@ fn mismatched(reason: Reason) -> Verdict {
 
 fn unclear(reason: Reason) -> Verdict {
     Verdict { kind: Kind::Inconclusive, reason }
-}
-
-impl Reason {
-    /// Says it in one sentence without a full stop.
-    #[must_use]
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::Dropped => "denied: dropped without a word",
-            Self::Rejected => "denied: rejected",
-            Self::NotEnforced => "not enforced: it arrived and was answered",
-            Self::OnlyAnswerBlocked => "not enforced: it arrived, only the answer was kept back",
-            Self::HandshakeLetThrough => {
-                "not enforced: the TCP handshake was let through, then the connection was cut"
-            }
-            Self::RejectedNotDropped => "denied, but rejected where it must be dropped",
-            Self::DroppedNotRejected => "denied, but dropped where it must be rejected",
-            Self::Blocked => "blocked: it works without the policies and did not arrive with them",
-            Self::BlockedLive => "blocked: it did not arrive, and both ends work with others",
-            Self::AnswerLost => "the request arrived, its answer was lost",
-            Self::NeverWorked => "it does not work, and no policy is on it",
-            Self::Unstable => "unstable: it was as expected, then flipped",
-            Self::TooLate => "as expected, but later than the budget",
-            Self::NoLongerDeviates => {
-                "as expected, but listed as a known deviation: the entry is out of date"
-            }
-            Self::ControlNeverWorked => "unproven: it did not work without the policies either",
-            Self::AllowNeverWorked => "it never worked, not even before the policies",
-            Self::TargetUnseen => {
-                "under these policies nobody else reaches that listener: nothing shows that it would answer"
-            }
-            Self::SourceUnseen => {
-                "under these policies the source reaches nobody else: nothing shows that it could"
-            }
-            Self::DnsFailed => "the DNS server was reached, and answered with an error",
-            Self::LocalError => "the source could not make the attempt",
-            Self::Garbled => "something else answered at that address",
-            Self::AnsweredByAnother => "answered, but the destination has no record of it",
-            Self::NoAttempt => "too few attempts were decided in time",
-            Self::EndNotAlive => "an end was not alive all the time",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Matched => "matched",
-            Self::Mismatched => "mismatched",
-            Self::Unspecified => "unspecified",
-            Self::Unproven => "unproven",
-            Self::Inconclusive => "inconclusive",
-        })
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ use flowproof_wire::Observation;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
+/// Enforcement that takes longer than this, in milliseconds, is slow.
+const SLOW_MS: u64 = 10_000;
+
 /// One capability and whether the cluster has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
@@ -179,7 +182,7 @@ impl<'a> Gathered<'a> {
             )
         } else {
             let sctp = || "its rules only: no SCTP is sent".to_owned();
-            (Status::Enforced, (capability == Capability::Sctp).then(sctp))
+            (Status::Enforced, (capability == Capability::Sctp).then(sctp).or_else(|| slowly(&matched)))
         };
         let wrong = mismatched.iter().chain(&unclear).chain(&deviating);
         Line {
@@ -272,6 +275,12 @@ fn told<'a>(flows: impl Iterator<Item = &'a FlowOutcome>) -> Vec<String> {
         format!("{} ({}): {}{died} · {}", flow.flow, families.join(" and "), flow.text, flow.at)
     };
     alike.into_iter().map(text).collect()
+}
+
+/// How late the slowest of these flows was enforced, when that is worth a word.
+fn slowly(flows: &[&FlowOutcome]) -> Option<String> {
+    let slowest = flows.iter().filter_map(|flow| flow.evidence.enforced_after_ms).max()?;
+    (slowest >= SLOW_MS).then(|| format!("slowly: enforced after up to {:.1} s", slowest as f64 / 1000.0))
 }
 
 /// Why a cluster cannot be asked for a capability that is read from flows.

@@ -1,6 +1,6 @@
 //! The arguments, with the texts of `--help`.
 
-use crate::report::live;
+use crate::{report::live, run::Jobs};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use flowproof_core::compare::Tolerance;
 use std::{path::PathBuf, time::Duration};
@@ -216,6 +216,10 @@ pub struct PlayArgs {
     /// How long flows may take to settle after a change [default: 15s; 10s in a check; 45s for changed labels]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub settle: Option<Duration>,
+    /// How long to wait beyond --settle as long as nothing shows that the network had the time that it takes just now; 0s for no
+    /// longer than --settle [default: 2m; 0s in the local cluster]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub patience: Option<Duration>,
     /// How long a flow must go as expected before it counts as settled [default: 1s; 300ms in the local cluster]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub hold: Option<Duration>,
@@ -271,9 +275,9 @@ pub struct RunArgs {
     /// Fail flows that are enforced later than this after the change [default: no limit but --settle]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub budget: Option<Duration>,
-    /// Scenarios side by side [default: 6; 16 in the local cluster]
-    #[arg(long, short, value_name = "N")]
-    pub jobs: Option<usize>,
+    /// Deployments side by side: a number, or auto for as many as the cluster bears [default: auto; 16 in the local cluster]
+    #[arg(long, short, value_name = "N|auto", value_parser = jobs)]
+    pub jobs: Option<Jobs>,
     /// End at the first mismatch
     #[arg(long)]
     pub fail_fast: bool,
@@ -503,6 +507,15 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
+/// Reads a number of deployments, or `auto`.
+fn jobs(text: &str) -> Result<Jobs, String> {
+    match (text, text.parse()) {
+        ("auto", _) => Ok(Jobs::Auto),
+        (_, Ok(jobs)) if jobs > 0 => Ok(Jobs::Fixed(jobs)),
+        _ => Err(format!("'{text}' is not a number of deployments; write auto, or a number from 1")),
+    }
+}
+
 /// Reads `slower=2x`.
 fn tolerance(text: &str) -> Result<Tolerance, String> {
     let factor =
@@ -529,6 +542,14 @@ mod tests {
         assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
         assert!(duration("15").is_err());
         assert!(duration("-3s").is_err());
+    }
+
+    #[test]
+    fn jobs_are_a_number_or_auto() {
+        assert_eq!((jobs("auto"), jobs("3")), (Ok(Jobs::Auto), Ok(Jobs::Fixed(3))));
+        for wrong in ["0", "-1", "many", ""] {
+            assert!(jobs(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -24,8 +24,6 @@ use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
 const SETTLE: Duration = Duration::from_secs(10);
 /// A node whose pods are not up by then is told, instead of being waited for.
 const DEPLOY: Duration = Duration::from_secs(45);
-/// Most nodes that are tried side by side.
-const MOST_JOBS: usize = 16;
 
 /// Carries out `flowproof check`; returns the exit code.
 pub async fn check(args: Box<CheckArgs>) -> Result<u8, Failure> {
@@ -40,7 +38,6 @@ pub async fn check(args: Box<CheckArgs>) -> Result<u8, Failure> {
     let defaults = settings(play, kind)?;
     let settings = Settings {
         settle: play.settle.unwrap_or(SETTLE),
-        jobs: defaults.jobs.max(nodes.len().min(MOST_JOBS)),
         urgent: nodes.len(),
         deploy: DEPLOY,
         canary: false,

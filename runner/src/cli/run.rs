@@ -214,6 +214,7 @@ pub fn settings(args: &PlayArgs, kind: ClusterKind) -> Result<Settings, Failure>
     Ok(Settings {
         settle: args.settle.unwrap_or(defaults.settle),
         settle_labels: args.settle.unwrap_or(defaults.settle_labels),
+        patience: args.patience.unwrap_or(defaults.patience),
         hold: args.hold.unwrap_or(defaults.hold),
         interval: args.interval,
         families: match args.family {

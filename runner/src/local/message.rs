@@ -1,7 +1,7 @@
 //! What the runner asks of its world, and what the world answers.
 
 use super::address::Families;
-use flowproof_core::scenario::Labels;
+use flowproof_core::{label::LabelChange, scenario::Labels};
 use flowproof_wire::First;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -72,7 +72,6 @@ pub(crate) enum Refusal {
 }
 
 pub(crate) type Name = flowproof_core::name::Qualified;
-pub(crate) type LabelChange = BTreeMap<String, Option<String>>;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Setup {

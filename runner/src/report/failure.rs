@@ -1,11 +1,10 @@
 //! The flows that did not match, in full: where it is written, what both ends saw, when, and what to look at next.
 
 use super::{Told, sign};
-use crate::run::saw_text;
 use flowproof_core::{
     flow::Expectation,
     outcome::{Evidence, FlowOutcome, PoliciesSay},
-    verdict::{Control, Kind, Reason, Witness},
+    verdict::{Control, Kind, Reason, Witness, saw_text},
 };
 use std::{
     fmt::Write as _,

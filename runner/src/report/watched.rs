@@ -1,10 +1,11 @@
 //! What a watch saw, for people: a line per leak, gap and hole, with a timeline.
 
 use super::counted;
-use crate::run::{duration_text, saw_text};
+use crate::run::duration_text;
 use flowproof_core::outcome::{
     EndedBy, Episode, Outcome, Start, WatchOutcome, Watched, WatchedFlow, WatchedProber, What,
 };
+use flowproof_core::verdict::saw_text;
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 /// Columns of a timeline.

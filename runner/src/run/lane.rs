@@ -1,26 +1,30 @@
-//! A lane: one deployed topology, its links and its board. Scenarios with the same topology are played on it in turn.
+//! A lane: one deployed topology, its links and what is known of it. Scenarios that can share it are played on it in turn.
 
 mod change;
 mod renew;
 
 pub use renew::start_anew;
 
-use super::board::{Board, Key};
 use crate::{
-    cluster::{self, Cluster, ClusterError, Pod, PodSpec, ServiceSpec, Wait},
-    link::{self, LinkSpec, News, Wish},
+    cluster::{self, Cluster, ClusterError, PodSpec, ServiceSpec, Wait},
+    link::{self, LinkSpec, Wish},
 };
 use flowproof_core::{
-    chronicle::Ends,
-    flow::{Flow, Target},
-    name::{Service, Workload},
+    flow::{Family, Flow, Target},
+    name::Workload,
     outcome::WatchedProber,
     plan::{self, Surroundings},
     policy::Protocol,
-    rewrite::{Addresses, Names},
-    scenario::{Labels, Manifest, Scenario, Topology},
-    snapshot::Snapshot,
+    rewrite::Names,
+    scenario::{Manifest, Scenario, Topology},
     time::Moment,
+    trial::{
+        book::{Book, Key},
+        control::Proven,
+        news::News,
+        site::{Pod, Site},
+        state::State,
+    },
 };
 use flowproof_wire::Pace;
 use std::{
@@ -63,21 +67,17 @@ pub struct LaneSpec {
 /// A deployed topology.
 pub struct Lane {
     spec: LaneSpec,
+    /// What the backend deployed.
     real: cluster::Lane,
-    names: Names,
-    board: Board,
+    site: Site,
+    state: State,
+    book: Book,
+    proven: Proven,
     nonce: u64,
-    pods: BTreeMap<Workload, Pod>,
-    services: BTreeMap<Service, Vec<IpAddr>>,
     wishes: BTreeMap<Workload, watch::Sender<Wish>>,
-    labels: BTreeMap<Workload, Labels>,
-    namespaces: BTreeMap<String, Labels>,
-    applied: Vec<Manifest>,
     news: mpsc::UnboundedReceiver<(usize, News)>,
-    teller: mpsc::UnboundedSender<(usize, News)>,
+    news_sender: mpsc::UnboundedSender<(usize, News)>,
     links: JoinSet<()>,
-    /// The state of the cluster, as it was read last.
-    live: Option<Snapshot>,
     /// The pod that is started anew again and again, and what it is to do.
     fresh: Option<(Workload, watch::Sender<Wish>)>,
 }
@@ -105,11 +105,14 @@ impl LaneSpec {
                 service_account: spec.service_account.clone().unwrap_or_else(|| "default".into()),
             }),
         };
-        let service = |(name, spec): (&Service, &flowproof_core::scenario::ServiceSpec)| ServiceSpec {
-            name: names.qualified(name),
-            selector: spec.selector.clone(),
-            ports: spec.ports.clone(),
-        };
+        let service =
+            |(name, spec): (&flowproof_core::name::Service, &flowproof_core::scenario::ServiceSpec)| {
+                ServiceSpec {
+                    name: names.qualified(name),
+                    selector: spec.selector.clone(),
+                    ports: spec.ports.clone(),
+                }
+            };
         let topology = &self.topology;
         cluster::Lane {
             run: self.run.clone(),
@@ -126,29 +129,33 @@ impl Lane {
     pub async fn deploy(spec: LaneSpec) -> Result<Self, ClusterError> {
         let real = spec.real();
         let deployed = spec.cluster.deploy(&real).await?;
-        let (teller, news) = mpsc::unbounded_channel();
-        let pods = spec.topology.workloads.keys().cloned().zip(deployed.pods).collect();
-        let services = spec.topology.services.keys().cloned().zip(deployed.services).collect();
-        let mut lane = Self {
+        let (news_sender, news) = mpsc::unbounded_channel();
+        let pods = deployed.pods.into_iter().map(at_site);
+        let topology = &spec.topology;
+        let site = Site {
             names: spec.names(),
+            pods: topology.workloads.keys().cloned().zip(pods).collect(),
+            services: topology.services.keys().cloned().zip(deployed.services).collect(),
+            nodes: spec.node_addresses.clone(),
+            live_namespaces: topology.live.clone(),
+            snapshot: None,
+        };
+        let mut lane = Self {
             real,
-            board: Board::default(),
+            site,
+            state: State::deployed(topology),
+            book: Book::default(),
+            proven: Proven::default(),
             nonce: super::id::random(),
-            pods,
-            services,
             wishes: BTreeMap::new(),
-            labels: spec.topology.workloads.iter().map(|(w, s)| (w.clone(), s.labels.clone())).collect(),
-            namespaces: spec.topology.namespaces.clone(),
-            applied: Vec::new(),
             news,
-            teller,
+            news_sender,
             links: JoinSet::new(),
-            live: None,
             fresh: None,
             spec,
         };
         for workload in lane.spec.topology.workloads.keys().cloned().collect::<Vec<_>>() {
-            let index = lane.board.add_prober(workload.clone());
+            let index = lane.book.add_prober(workload.clone());
             lane.link(workload, index);
         }
         lane.ready().await?;
@@ -167,12 +174,12 @@ impl Lane {
         let (sender, receiver) = watch::channel(wish);
         let spec = LinkSpec {
             cluster: Arc::clone(&self.spec.cluster),
-            pod: self.names.qualified(workload),
+            pod: self.site.names.qualified(workload),
             index,
             nonce: self.nonce,
             zero: self.spec.zero,
         };
-        self.links.spawn(link::keep(spec, receiver, self.teller.clone()));
+        self.links.spawn(link::keep(spec, receiver, self.news_sender.clone()));
         sender
     }
 
@@ -180,12 +187,12 @@ impl Lane {
         let deadline = Instant::now() + READY_DEADLINE;
         loop {
             let listening =
-                self.spec.topology.workloads.iter().find(|(w, s)| self.board.listeners(w) < s.listens.len());
-            let missing = self.board.not_ready().or_else(|| {
+                self.spec.topology.workloads.iter().find(|(w, s)| self.book.listeners(w) < s.listens.len());
+            let missing = self.book.not_ready().or_else(|| {
                 listening.map(|(workload, _)| format!("{workload}: its listeners were not reported yet"))
             });
             let Some(why) = missing else { return Ok(()) };
-            let gone = self.board.current().any(|prober| prober.gone.is_some());
+            let gone = self.book.current().any(|prober| prober.gone.is_some());
             if gone || Instant::now() > deadline {
                 return Err(ClusterError::Failed { context: "waiting for the probers".into(), message: why });
             }
@@ -197,48 +204,56 @@ impl Lane {
     pub async fn hear(&mut self, at_most: Duration) {
         let until = tokio::time::Instant::now() + at_most;
         if let Ok(Some((index, news))) = timeout_at(until, self.news.recv()).await {
-            self.board.take(index, news);
+            self.book.take(index, news);
             while let Ok((index, news)) = self.news.try_recv() {
-                self.board.take(index, news);
+                self.book.take(index, news);
             }
         }
     }
 
     /// What is known of probers and flows.
-    pub fn board(&self) -> &Board {
-        &self.board
+    pub fn book(&self) -> &Book {
+        &self.book
     }
 
     /// What is known of probers and flows, to be changed.
-    pub fn board_mut(&mut self) -> &mut Board {
-        &mut self.board
+    pub fn book_mut(&mut self) -> &mut Book {
+        &mut self.book
     }
 
-    /// Where the ends of a flow are now.
-    pub fn ends(&self, flow: &Flow) -> Ends {
-        let destination = match &flow.target {
-            Target::Workload(workload) => self.node(workload),
-            _ => None,
-        };
-        Ends {
-            source_node: self.node(&flow.source).unwrap_or_default().to_owned(),
-            destination_node: destination.map(str::to_owned),
-        }
+    /// Where pods, Services and nodes are.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Labels and policies as they are now.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Which flows were answered since everything was deleted last.
+    pub fn proven(&self) -> &Proven {
+        &self.proven
+    }
+
+    /// These flows were answered since everything was deleted.
+    pub fn prove(&mut self, proven: Proven) {
+        self.proven = proven;
     }
 
     /// What the probers went through during a watch.
     pub fn watched_probers(&self) -> Vec<WatchedProber> {
         let prober = |workload: &Workload| {
-            let (lag, streams_lost, replaced) = self.board.hardships(workload);
+            let (lag, streams_lost, replaced) = self.book.hardships(workload);
             WatchedProber {
                 workload: workload.to_string(),
-                node: self.node(workload).unwrap_or_default().to_owned(),
+                node: self.site.node(workload).unwrap_or_default().to_owned(),
                 longest_lag_ms: lag.as_millis() as u64,
                 streams_lost,
                 replaced,
             }
         };
-        self.pods.keys().map(prober).collect()
+        self.site.pods.keys().map(prober).collect()
     }
 
     /// The topology that is deployed.
@@ -261,28 +276,9 @@ impl Lane {
         self.spec.number
     }
 
-    /// Labels of the pods as they are now.
-    pub fn labels(&self) -> &BTreeMap<Workload, Labels> {
-        &self.labels
-    }
-
-    /// Labels of the namespaces, as they are now, without those that the cluster adds.
-    pub fn namespaces(&self) -> &BTreeMap<String, Labels> {
-        &self.namespaces
-    }
-
-    /// Manifests in force.
-    pub fn applied(&self) -> &[Manifest] {
-        &self.applied
-    }
-
     /// Manifests in force: those of the scenario, and those that live namespaces of it have.
     pub fn in_force(&self) -> Vec<Manifest> {
-        let namespaces: BTreeSet<&String> = self.spec.topology.live.values().collect();
-        let here =
-            |manifest: &&Manifest| manifest.object.namespace.as_ref().is_some_and(|n| namespaces.contains(n));
-        let live = self.live.iter().flat_map(|live| &live.policies).filter(here);
-        self.applied.iter().chain(live).cloned().collect()
+        self.state.manifests.iter().chain(self.site.live_policies()).cloned().collect()
     }
 
     /// Reads the state of the whole cluster, for a scenario that tests the policies that are there. Fails when a Service that
@@ -308,84 +304,31 @@ impl Lane {
             };
             return Err(ClusterError::Failed { context: flow.to_string(), message: problem.to_owned() });
         }
-        self.live = Some(snapshot);
+        self.site.snapshot = Some(snapshot);
         Ok(())
-    }
-
-    /// The state of the whole cluster, if it was read.
-    pub fn live(&self) -> Option<&Snapshot> {
-        self.live.as_ref()
-    }
-
-    /// How real names are made.
-    pub fn names(&self) -> &Names {
-        &self.names
-    }
-
-    /// Puts logical names back into a message of the cluster.
-    pub fn logical(&self, text: &str) -> String {
-        self.names.logical(text)
-    }
-
-    /// The node on which a workload runs.
-    pub fn node(&self, workload: &Workload) -> Option<&str> {
-        self.pods.get(workload).map(|pod| pod.node.as_str())
-    }
-
-    /// Whose address that is: a workload's, a Service's or a node's.
-    pub fn owner(&self, address: IpAddr) -> Option<String> {
-        let pod = self.pods.iter().find(|(_, pod)| pod.addresses.contains(&address));
-        let service = || self.services.iter().find(|(_, addresses)| addresses.contains(&address));
-        let node = || self.spec.node_addresses.iter().find(|(_, addresses)| addresses.contains(&address));
-        pod.map(|(workload, _)| workload.to_string())
-            .or_else(|| service().map(|(service, _)| format!("service {service}")))
-            .or_else(|| node().map(|(node, _)| format!("node {node}")))
     }
 
     /// Addresses and names that flows need.
     pub fn surroundings(&self) -> Surroundings {
-        let pods: Addresses = self.pods.iter().map(|(w, pod)| (w.clone(), pod.addresses.clone())).collect();
-        let nodes = self.pods.iter().map(|(w, pod)| {
-            (w.clone(), self.spec.node_addresses.get(&pod.node).cloned().unwrap_or_default())
-        });
-        let resolvers: Vec<_> = self
-            .board
-            .current()
-            .filter_map(|prober| Some((&prober.workload, prober.resolver.as_ref()?)))
-            .collect();
-        let name_servers =
-            resolvers.iter().map(|(workload, (servers, _))| ((*workload).clone(), servers.clone()));
-        let mut searched = resolvers.iter().flat_map(|(_, (_, search))| search);
-        let domain = searched.find_map(|search| search.strip_prefix("svc."));
-        Surroundings {
-            nodes: nodes.collect(),
-            name_servers: name_servers.collect(),
-            dns_name: format!(
-                "kubernetes.default.svc.{}.",
-                domain.unwrap_or("cluster.local").trim_end_matches('.')
-            ),
-            services: self.services.clone(),
-            live_services: self.live.iter().flat_map(|live| &live.services).map(addresses_of).collect(),
-            labels: self.labels.clone(),
-            pods,
-        }
+        self.site.surroundings(&self.state.labels, &self.book.resolvers())
     }
 
-    /// Tracks a flow of a scenario in every family; see [`plan::plan`].
+    /// Tracks a flow of a scenario with this topology in every family; see [`plan::plan`].
     pub fn track(
         &mut self,
         flow: &Flow,
-        families: &BTreeSet<flowproof_core::flow::Family>,
+        topology: &Topology,
+        families: &BTreeSet<Family>,
         around: &Surroundings,
     ) -> Vec<Key> {
-        let planned = plan::plan(flow, &self.spec.topology, around, families);
-        planned.into_iter().map(|planned| self.board.track(planned)).collect()
+        let planned = plan::plan(flow, topology, around, families);
+        planned.into_iter().map(|planned| self.book.track(planned)).collect()
     }
 
     /// Has the probers try exactly these flows.
     pub fn try_flows(&mut self, keys: &[Key], pace: Pace) {
         for (workload, wish) in &self.wishes {
-            let specs = Arc::new(self.board.specs(workload, keys.iter()));
+            let specs = Arc::new(self.book.specs(workload, keys.iter()));
             wish.send_modify(|wish| wish.flows = Some((specs, pace)));
         }
     }
@@ -396,13 +339,13 @@ impl Lane {
         self.fresh = None;
         // Cluster-scoped objects do not go with the namespaces.
         let mut failed = None;
-        while let Some(manifest) = self.applied.last().cloned() {
+        while let Some(manifest) = self.state.manifests.last().cloned() {
             if manifest.object.namespace.is_none()
                 && let Err(error) = self.delete(&manifest.object).await
             {
                 failed.get_or_insert(error);
             }
-            self.applied.retain(|known| known.object != manifest.object);
+            self.state.forget(&manifest.object);
         }
         self.links.shutdown().await;
         self.spec.cluster.remove(&self.real, wait).await?;
@@ -410,6 +353,7 @@ impl Lane {
     }
 }
 
-fn addresses_of((name, service): (&Service, &flowproof_core::snapshot::Service)) -> (Service, Vec<IpAddr>) {
-    (name.clone(), service.addresses.clone())
+/// What judgement needs to know of a pod.
+fn at_site(pod: cluster::Pod) -> Pod {
+    Pod { addresses: pod.addresses, node: pod.node }
 }

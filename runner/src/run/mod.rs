@@ -4,21 +4,20 @@
 //! concern pods of others runs alone. The canary runs beside the first scenarios. Whatever happens, every lane that was
 //! begun is removed before the outcome is returned, unless it is to be kept.
 
-mod board;
 mod canary;
-mod evidence;
 mod id;
 mod lane;
+mod places;
 mod play;
 mod progress;
+mod pulse;
 mod schedule;
 mod settings;
 pub mod watch;
 
-pub use evidence::saw_text;
 pub use id::run_id;
 pub use progress::{Phase, Progress, Teller};
-pub use settings::{Context, Settings};
+pub use settings::{Context, Jobs, Settings};
 
 use crate::cluster::{Cluster, ClusterError, ClusterInfo, Wait};
 use flowproof_core::{
@@ -26,9 +25,11 @@ use flowproof_core::{
     place::{self, Node, PlaceError},
     scenario::{Manifest, Scenario, Topology},
     time::Moment,
+    trial::load::Answers,
 };
 use futures::future::join_all;
 use lane::{Lane, LaneSpec};
+use places::Places;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -37,14 +38,14 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::{
-    sync::{RwLock, Semaphore},
-    time::timeout,
-};
+use tokio::{sync::RwLock, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 /// So that the first verdict does not wait for everybody's pods, all others start behind the first lane's, or after this long.
 const FIRST_LANE_ALONE: Duration = Duration::from_secs(5);
+
+/// Most scenarios that are urgent and played side by side from the start.
+const MOST_URGENT: usize = 16;
 
 /// Plays the scenarios on the cluster.
 ///
@@ -77,10 +78,10 @@ pub async fn run(
         cluster,
         addresses: info.nodes.iter().map(|node| (node.name.clone(), node.addresses.clone())).collect(),
         nodes,
-        places: Semaphore::new(match context.watch {
-            None => context.settings.jobs.max(1),
-            Some(_) => scenarios.len().max(1),
-        }),
+        places: match context.watch {
+            None => Places::new(context.settings.jobs, context.settings.urgent.min(MOST_URGENT)),
+            Some(_) => Places::new(Jobs::Fixed(scenarios.len()), 1),
+        },
         alone: RwLock::new(()),
         next_lane: AtomicUsize::new(0),
         first_lane: CancellationToken::new(),
@@ -135,7 +136,7 @@ struct Run {
     cluster: Arc<dyn Cluster>,
     addresses: BTreeMap<String, Vec<std::net::IpAddr>>,
     nodes: Vec<Node>,
-    places: Semaphore,
+    places: Places,
     alone: RwLock<()>,
     next_lane: AtomicUsize,
     /// Cancelled as soon as the first lane is up, or has failed.
@@ -204,6 +205,7 @@ impl Run {
                 None => std::future::pending().await,
             }
         };
+        let over = CancellationToken::new();
         let play = async {
             let lanes = lanes.iter().enumerate().map(async |(number, members)| {
                 if number >= self.context.settings.urgent.max(1) {
@@ -211,8 +213,11 @@ impl Run {
                 }
                 self.in_turn(scenarios, members).await
             });
-            tokio::join!(self.canary(&canary), join_all(lanes), self.watch())
+            let played = tokio::join!(self.canary(&canary), join_all(lanes), self.watch());
+            over.cancel();
+            played
         };
+        let play = async { tokio::join!(play, self.pulse(&over)).0 };
         tokio::pin!(play);
         let (canary, outcomes, watch) = tokio::select! {
             done = &mut play => done,
@@ -263,7 +268,7 @@ impl Run {
     /// Plays scenarios of one topology in turn on one lane.
     async fn in_turn(&self, scenarios: &[Scenario], members: &[usize]) -> Vec<(usize, ScenarioOutcome)> {
         let mut outcomes = Vec::new();
-        let Ok(_place) = self.places.acquire().await else { return outcomes };
+        let Some(_place) = self.places.enter().await else { return outcomes };
         let mut lane: Option<Lane> = None;
         for &index in members {
             let scenario = &scenarios[index];
@@ -282,6 +287,7 @@ impl Run {
                     Err(end) => self.unplayed(scenario, end),
                     Ok(mut ready) => {
                         let played = self.exclusively(&mut ready, scenario).await;
+                        self.answered(&mut ready);
                         if played.clean {
                             lane = Some(ready);
                         } else {
@@ -304,6 +310,14 @@ impl Run {
             self.retire(lane).await;
         }
         outcomes
+    }
+
+    /// Lets the number of lanes follow how quickly the cluster answered to a scenario.
+    fn answered(&self, lane: &mut Lane) {
+        let enforced = self.context.enforced_lately();
+        self.places.answered(&Answers { enforced, lag: lane.book().longest_lag(), start: None });
+        lane.book_mut().forget_lags();
+        self.places.adjust();
     }
 
     /// Plays a scenario; alone, when it may concern pods of others.
@@ -351,8 +365,13 @@ impl Run {
         let pods = spec.topology.workloads.len();
         self.context.teller.tell(Progress::Deploying { lane: number, pods });
         self.live.lanes().push(spec.real());
+        let begun = Instant::now();
         tokio::select! {
-            deployed = Lane::deploy(spec) => deployed.map_err(|error| failed(&error)),
+            deployed = Lane::deploy(spec) => {
+                let start = Some(begun.elapsed());
+                self.places.answered(&Answers { start, ..Answers::default() });
+                deployed.map_err(|error| failed(&error))
+            }
             () = self.context.enough.cancelled() => Err(End::Interrupted),
         }
     }

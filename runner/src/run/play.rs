@@ -1,34 +1,38 @@
 //! Plays one scenario on a lane: control, every step, restoration; then judges all of it with the whole record.
+//!
+//! This is the story; what is decided on the way is decided in `core::trial`.
 
-mod changed;
-mod judge;
 mod settle;
 mod watch;
 
 use super::{
-    board::{Key, Window},
     lane::Lane,
     progress::{Phase, Progress},
     settings::Context,
 };
 use crate::cluster::ClusterError;
-use changed::Changed;
 use flowproof_core::{
-    flow::{Expectation, Family, Flow},
+    capability::Capability,
+    flow::{Family, Flow},
     name::Workload,
     outcome::{End, ScenarioOutcome, StepOutcome, Watched},
     plan,
-    record::Last,
-    scenario::{Change, Expected, Position, Scenario, Step, Wanted},
+    scenario::{Change, Expected, Scenario, Step},
     time::Moment,
-    verdict::Control,
+    trial::{
+        book::Key,
+        changed::Changed,
+        control::{Controls, Keys, Proven, Stand, Trying},
+        judged::{self, Ground},
+        limits::{Limits, Subject},
+        restore::{restored, without_those_that_never_worked},
+        settle::{After, Done, LAST_WORDS},
+    },
+    verdict::Kind,
 };
 use flowproof_wire::{Pace, REPORT_EVERY_MS};
-use settle::{Done, Quiet};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use settle::Waiting;
+use std::{collections::BTreeSet, time::Duration};
 
 /// How often the flows of a step are looked at while they settle.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -43,8 +47,6 @@ const AT_FULL_PACE: u32 = 100;
 const LONGEST_INTERVAL: Duration = Duration::from_secs(2);
 /// From one attempt of a flow to the next while a pod that was started again is new: this well its first moments are known.
 const FIRST_INTERVAL_MS: u64 = 20;
-/// How long the ends may take to report their last attempts.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A scenario that was played, and whether its lane can be used again.
 pub struct Played {
@@ -65,8 +67,8 @@ struct Play<'a> {
     scenario: &'a Scenario,
     context: &'a Context,
     families: BTreeSet<Family>,
-    keys: BTreeMap<(&'a Flow, Family), Key>,
-    control: BTreeMap<(&'a Flow, Family), Control>,
+    keys: Keys<'a>,
+    controls: Controls<'a>,
     /// Since when its flows are tried.
     began: Moment,
     pace: Pace,
@@ -86,8 +88,8 @@ pub async fn play(lane: &mut Lane, scenario: &Scenario, context: &Context) -> Pl
         scenario,
         context,
         families,
-        keys: BTreeMap::new(),
-        control: BTreeMap::new(),
+        keys: Keys::new(),
+        controls: Controls::default(),
         began,
         pace: Pace {
             interval_ms: 0,
@@ -104,7 +106,7 @@ pub async fn play(lane: &mut Lane, scenario: &Scenario, context: &Context) -> Pl
         Ok(end) => end,
         Err(Stop::Interrupted) => End::Interrupted,
         Err(Stop::Failed(error)) => End::Failed {
-            error: play.lane.logical(&error.to_string()),
+            error: play.lane.site().logical(&error.to_string()),
             hint: error.hint().map(str::to_owned),
             node: error.node().map(str::to_owned),
         },
@@ -125,30 +127,9 @@ pub async fn play(lane: &mut Lane, scenario: &Scenario, context: &Context) -> Pl
     Played { outcome, clean }
 }
 
-/// The flows that some step denies or may deny, each expected to work again once everything is deleted. A connection that was
-/// ended does not come back.
-fn restored(scenario: &Scenario) -> Vec<Expected> {
-    if scenario.live {
-        return Vec::new(); // nothing was applied, nothing is deleted
-    }
-    let may_come_back = |expected: &&Expected| expected.wanted.may_deny() && !expected.flow.established;
-    let denied = scenario.steps.iter().flat_map(|step| &step.expectations).filter(may_come_back);
-    let flows: BTreeMap<&Flow, &Position> = denied.map(|expected| (&expected.flow, &expected.at)).collect();
-    let again = |(flow, at): (&Flow, &Position)| Expected {
-        flow: flow.clone(),
-        wanted: Wanted::Written(Expectation::Allow),
-        at: at.clone(),
-    };
-    flows.into_iter().map(again).collect()
-}
-
-/// Whether a scenario changes labels.
-pub fn relabels(scenario: &Scenario) -> bool {
-    scenario.steps.iter().any(|step| changes_labels(&step.changes))
-}
-
-fn changes_labels(changes: &[Change]) -> bool {
-    changes.iter().any(|change| matches!(change, Change::LabelPod(..) | Change::LabelNamespace(..)))
+/// What a scenario changes.
+pub fn subject(scenario: &Scenario) -> Subject {
+    Subject::of(scenario.steps.iter().flat_map(|step| &step.changes))
 }
 
 impl<'a> Play<'a> {
@@ -176,7 +157,8 @@ impl<'a> Play<'a> {
             }
         }
         if let (Some(watch), Some(step)) = (&self.context.watch, self.scenario.steps.last()) {
-            let steps = self.done.iter().map(|done| self.step_outcome(done)).collect();
+            let limits = self.context.limits();
+            let steps = self.done.iter().map(|done| judged::step(done, &self.ground(&limits))).collect();
             let watched = self.watch(watch, step).await?;
             self.watched = Some((steps, watched));
             self.try_all();
@@ -190,8 +172,8 @@ impl<'a> Play<'a> {
     fn track(&mut self, flows: impl IntoIterator<Item = &'a Flow>) {
         let around = self.lane.surroundings();
         for flow in flows {
-            for key in self.lane.track(flow, &self.families, &around) {
-                let family = self.lane.board().flow(key).planned.family;
+            for key in self.lane.track(flow, &self.scenario.topology, &self.families, &around) {
+                let family = self.lane.book().flow(key).planned.family;
                 self.keys.insert((flow, family), key);
             }
         }
@@ -206,26 +188,25 @@ impl<'a> Play<'a> {
         self.lane.try_flows(&keys, self.pace);
     }
 
-    /// Tries every flow before any policy exists, until each was answered twice or the deadline passes.
+    /// Tries every flow before any policy exists, until each was answered or has had its time. What the restoration of the
+    /// scenario before has just shown to work needs no answer again.
     async fn control(&mut self) -> Result<(), Stop> {
         let from = self.lane.now();
-        let deadline = from + self.context.settings.settle;
-        let window = Window { from, to: Last::StartedBy(Moment::END) };
+        let others = self.lane.proven().others(&self.keys);
+        let known = self.keys.len() - others.len();
+        let mut trying = Trying::new(from);
         self.try_all();
-        loop {
+        while !others.is_empty() {
             self.listen().await?;
-            let working = self.keys.values().filter(|key| self.lane.board().worked(**key, window, 2)).count();
-            self.tell(Phase::Control, working, self.keys.len());
-            if working == self.keys.len() || self.lane.now() > deadline {
+            let stand = trying.look(self.lane.now(), self.lane.book(), &others, &self.context.limits());
+            let (Stand::Wait(working) | Stand::Done(working)) = stand;
+            self.tell(Phase::Control, known + working, self.keys.len());
+            if matches!(stand, Stand::Done(_)) {
                 break;
             }
         }
-        let board = self.lane.board();
-        for (flow, key) in &self.keys {
-            let control = if board.worked(*key, window, 1) { Control::Works } else { Control::NeverWorked };
-            self.control.insert(*flow, control);
-        }
-        let slowest = self.keys.values().filter_map(|key| board.flow(*key).record.longest_answer()).max();
+        self.controls = Controls::read(self.lane.book(), &self.keys, from, self.lane.proven());
+        let slowest = self.lane.proven().slowest_with(self.lane.book(), &self.keys);
         let timeout = slowest.map_or(FIRST_TIMEOUT, |slowest| slowest * ROUND_TRIPS);
         self.pace.timeout_ms = timeout.clamp(SHORTEST_TIMEOUT, FIRST_TIMEOUT).as_millis() as u64;
         self.try_all();
@@ -236,7 +217,7 @@ impl<'a> Play<'a> {
         let sent = self.lane.now();
         // In a step without a change counts all that was seen since the last one.
         let mut accepted = self.changed.unwrap_or(sent);
-        let changed = Changed::about_to(&step.changes, self.lane);
+        let changed = Changed::about_to(&step.changes, self.lane.state(), self.lane.surroundings());
         let mut started = BTreeSet::new();
         for change in &step.changes {
             if let Change::Restart(workload) = change {
@@ -251,12 +232,14 @@ impl<'a> Play<'a> {
         }
         let phase =
             Phase::Step { number: number + 1, of: self.scenario.steps.len(), title: step.title.clone() };
-        let quiet = if step.changes.is_empty() {
-            Quiet::Fine
-        } else {
-            Quiet::Odd { relabels: changes_labels(&step.changes), sent }
+        let waiting = Waiting {
+            title: step.title.clone(),
+            accepted,
+            expectations: &step.expectations,
+            after: if step.changes.is_empty() { After::Nothing } else { After::Changes { sent } },
+            subject: Subject::of(&step.changes),
         };
-        let mut done = self.settle(step.title.clone(), accepted, &step.expectations, quiet, &phase).await?;
+        let mut done = self.settle(waiting, &phase).await?;
         let policed_before = number > 0 && step.changes.iter().all(|c| matches!(c, Change::Restart(_)));
         for awaited in done.expected.iter_mut().filter(|awaited| awaited.expectation.denies()) {
             awaited.from_start = policed_before && started.contains(&awaited.key);
@@ -270,7 +253,7 @@ impl<'a> Play<'a> {
     async fn restart(&mut self, workload: &Workload) -> Result<Vec<Key>, Stop> {
         let (mut own, mut to_it) = (Vec::new(), BTreeSet::new());
         for (flow, key) in &self.keys {
-            let planned = &self.lane.board().flow(*key).planned;
+            let planned = &self.lane.book().flow(*key).planned;
             if planned.witnesses.contains_key(workload) {
                 to_it.insert(flow.0);
             } else if planned.flow.source == *workload {
@@ -289,20 +272,62 @@ impl<'a> Play<'a> {
     /// Deletes what was applied and requires that denied flows work again.
     async fn restore(&mut self, restored: &'a [Expected]) -> Result<bool, Stop> {
         let accepted = self.lane.restore().await.map_err(Stop::Failed)?;
-        let title = "after everything was deleted".to_owned();
-        let mut done = self.settle(title, accepted, restored, Quiet::Fine, &Phase::Restore).await?;
-        // A flow that never worked owes nothing.
-        let control = &self.control;
-        let board = self.lane.board();
-        done.expected.retain(|awaited| {
-            let family = board.flow(awaited.key).planned.family;
-            control.get(&(&awaited.expected.flow, family)) == Some(&Control::Works)
-        });
+        let subject = subject(self.scenario);
+        let waiting = Waiting {
+            title: "after everything was deleted".to_owned(),
+            accepted,
+            expectations: restored,
+            after: After::Deletion,
+            subject,
+        };
+        let mut done = self.settle(waiting, &Phase::Restore).await?;
+        without_those_that_never_worked(&mut done, self.lane.book(), &self.controls);
         // A network plugin that has not yet taken a label back shows nothing of that while no policy is there.
-        let relabelled = relabels(self.scenario);
-        let clean = !relabelled && done.expected.iter().all(|awaited| awaited.settled);
+        let clean = subject == Subject::Policies && done.expected.iter().all(|awaited| awaited.settled);
+        self.lane.prove(Proven::read(self.lane.book(), &self.keys, accepted));
         self.done.push(done);
         Ok(clean)
+    }
+
+    /// Whether something in the last step is mismatched.
+    fn has_failed(&self) -> bool {
+        let limits = self.context.limits();
+        let last = self.done.last().filter(|done| done.settled.is_none());
+        let ground = self.ground(&limits);
+        last.is_some_and(|done| {
+            judged::step(done, &ground).flows.iter().any(|flow| flow.verdict == Kind::Mismatched)
+        })
+    }
+
+    /// Judges every step with the record as it is now: what arrived late counts.
+    fn judge(&self) -> (Vec<StepOutcome>, Option<StepOutcome>) {
+        let limits = self.context.limits();
+        let ground = self.ground(&limits);
+        let judged = self.watched.as_ref().map_or(&[][..], |(steps, _)| steps);
+        let rest = self.done.iter().skip(judged.len()).map(|done| judged::step(done, &ground));
+        let mut outcomes: Vec<StepOutcome> = judged.iter().cloned().chain(rest).collect();
+        let steps = &self.scenario.steps;
+        let mut restore = if outcomes.len() > steps.len() { outcomes.pop() } else { None };
+        if let Some(step) = &mut restore {
+            step.flows.retain(|flow| flow.verdict != Kind::Matched);
+            step.shows = vec![Capability::Deletion];
+        }
+        for (outcome, step) in outcomes.iter_mut().zip(steps) {
+            outcome.shows.clone_from(&step.shows);
+        }
+        (outcomes, restore.filter(|step| !step.flows.is_empty()))
+    }
+
+    fn ground<'g>(&'g self, limits: &'g Limits) -> Ground<'g> {
+        Ground {
+            book: self.lane.book(),
+            site: self.lane.site(),
+            scenario: self.scenario,
+            keys: &self.keys,
+            controls: &self.controls,
+            began: self.began,
+            limits,
+        }
     }
 
     /// Hears the reports on the last attempts, late arrivals included.
@@ -310,8 +335,8 @@ impl<'a> Play<'a> {
         let end = self.lane.now() + Duration::from_millis(self.pace.timeout_ms);
         while self.lane.now() < end + LAST_WORDS {
             self.listen().await?;
-            let board = self.lane.board();
-            if self.keys.values().all(|key| board.heard_until(*key) > end) {
+            let book = self.lane.book();
+            if self.keys.values().all(|key| book.heard_until(*key) > end) {
                 break;
             }
         }

@@ -1,8 +1,17 @@
 //! Which scenarios share a lane, and in which order they are played on it.
 
-use super::{play::relabels, settings::Settings};
-use flowproof_core::scenario::{Change, Scenario, Topology};
+use super::{
+    play::subject,
+    settings::{Jobs, Settings},
+};
+use flowproof_core::{
+    scenario::{Change, Scenario, Topology},
+    trial::limits::Subject,
+};
 use std::cmp::Reverse;
+
+/// For so many lanes the scenarios are dealt when their number follows the cluster.
+const LANES_OF_AUTO: usize = 3;
 
 /// What a deployment costs, in steps.
 const DEPLOYMENT: usize = 4;
@@ -17,7 +26,10 @@ pub fn lanes(scenarios: &[Scenario], settings: &Settings) -> Vec<Vec<usize>> {
             None => groups.push((&scenario.topology, vec![index])),
         }
     }
-    let jobs = settings.jobs.max(1);
+    let jobs = match settings.jobs {
+        Jobs::Auto => LANES_OF_AUTO,
+        Jobs::Fixed(jobs) => jobs.max(1),
+    };
     let all: usize = scenarios.iter().map(cost).sum();
     // What one place has to do if all do the same, without its deployment.
     let share = ((all + DEPLOYMENT * jobs.max(groups.len())) / jobs).saturating_sub(DEPLOYMENT).max(1);
@@ -45,7 +57,7 @@ fn dealt(scenarios: &[Scenario], mut members: Vec<usize>, lanes: usize) -> Vec<(
     }
     for (_, lane) in &mut lanes {
         // After changed labels a lane is not used again.
-        lane.sort_by_key(|index| (relabels(&scenarios[*index]), *index));
+        lane.sort_by_key(|index| (subject(&scenarios[*index]), *index));
     }
     lanes
 }
@@ -54,7 +66,7 @@ fn dealt(scenarios: &[Scenario], mut members: Vec<usize>, lanes: usize) -> Vec<(
 fn cost(scenario: &Scenario) -> usize {
     let changes = scenario.steps.iter().flat_map(|step| &step.changes);
     let restarts = changes.filter(|change| matches!(change, Change::Restart(_))).count();
-    1 + scenario.steps.len() + restarts + if relabels(scenario) { DEPLOYMENT } else { 0 }
+    1 + scenario.steps.len() + restarts + if subject(scenario) == Subject::Labels { DEPLOYMENT } else { 0 }
 }
 
 #[cfg(test)]
@@ -81,7 +93,7 @@ mod tests {
     }
 
     fn settings(jobs: usize) -> Settings {
-        Settings { jobs, lane_share: 2, ..Settings::default() }
+        Settings { jobs: Jobs::Fixed(jobs), lane_share: 2, ..Settings::default() }
     }
 
     #[test]

@@ -1,10 +1,17 @@
 //! What a run is told, and what its scenarios share while they are played side by side.
 
-use super::progress::{Progress, Teller};
+use super::{
+    progress::{Progress, Teller},
+    pulse::Demand,
+};
 use flowproof_core::{
     flow::{Expectation, Family, Flow},
     parse::Deviation,
     time::Moment,
+    trial::{
+        limits::{Limits, Subject},
+        pulse::Pulses,
+    },
     variant,
 };
 use std::{
@@ -15,7 +22,17 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// How many lanes are played side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Jobs {
+    /// As many as the cluster bears: few at first, more while it answers as quickly as it did alone.
+    Auto,
+    /// So many.
+    Fixed(usize),
+}
 
 /// The options of a run.
 #[derive(Debug, Clone)]
@@ -26,6 +43,9 @@ pub struct Settings {
     pub settle: Duration,
     /// The same after a change of labels, with which some network plugins take their time (Cilium waits five seconds).
     pub settle_labels: Duration,
+    /// How long a step waits at most while nothing shows that the network had its time; no longer than [`Settings::settle`]
+    /// for no patience, and no pulses.
+    pub patience: Duration,
     /// How long a flow must have gone as expected before it counts as settled.
     pub hold: Duration,
     /// How long a step in which nothing visibly changes is held, as long as this run has not seen how quick the network is.
@@ -37,7 +57,7 @@ pub struct Settings {
     /// Families in which flows are tried.
     pub families: BTreeSet<Family>,
     /// Lanes side by side.
-    pub jobs: usize,
+    pub jobs: Jobs,
     /// Fewest scenarios of one topology that are worth another lane: a lane costs a deployment.
     pub lane_share: usize,
     /// So many scenarios, the first of them, are played before the others, in their order.
@@ -66,12 +86,13 @@ impl Default for Settings {
             run: super::id::run_id(),
             settle: Duration::from_secs(15),
             settle_labels: Duration::from_secs(45),
+            patience: Duration::from_mins(2),
             hold: Duration::from_secs(1),
             quiet: Duration::from_secs(2),
             budget: None,
             interval: Duration::from_millis(100),
             families: [Family::V4, Family::V6].into(),
-            jobs: 6,
+            jobs: Jobs::Auto,
             lane_share: 3,
             urgent: 0,
             fail_fast: false,
@@ -90,12 +111,16 @@ impl Settings {
     /// Defaults for the local cluster, whose pods cost little and which enforces at once, or after this delay.
     pub fn local(enforce_delay: Duration) -> Self {
         let hold = Duration::from_millis(300);
-        Self { hold, quiet: hold + enforce_delay * 2, jobs: 16, lane_share: 1, ..Self::default() }
+        Self {
+            hold,
+            quiet: hold + enforce_delay * 2,
+            patience: Duration::ZERO,
+            jobs: Jobs::Fixed(16),
+            lane_share: 1,
+            ..Self::default()
+        }
     }
 }
-
-/// On a network that enforces nothing, no later step waits longer than this: it would only be told again.
-const SETTLE_WHEN_NOTHING_IS_ENFORCED: Duration = Duration::from_secs(3);
 
 /// What all lanes of a run share.
 #[derive(Clone)]
@@ -117,9 +142,12 @@ pub struct Context {
 
 #[derive(Default)]
 struct Shared {
-    /// Longest times to enforcement seen, in milliseconds plus one; zero when none was seen. First that of policies, then that
-    /// of labels, which some network plugins follow much later.
-    slowest: [AtomicU64; 2],
+    /// Longest times to enforcement seen, in milliseconds plus one; zero when none was seen.
+    slowest_policies: AtomicU64,
+    slowest_labels: AtomicU64,
+    /// The same of policies, since it was last taken.
+    lately: AtomicU64,
+    pulse: Demand,
     nothing_enforced: AtomicBool,
     first_verdict: AtomicBool,
 }
@@ -148,20 +176,21 @@ impl Context {
         self.deviations.iter().find(covers)
     }
 
-    /// A change of policies, or one of labels, was enforced after this time.
-    pub fn enforced(&self, relabels: bool, after: Duration) {
-        self.shared.slowest[usize::from(relabels)].fetch_max(after.as_millis() as u64 + 1, Ordering::Relaxed);
+    /// A change was enforced after this time.
+    pub fn enforced(&self, subject: Subject, after: Duration) {
+        let slowest = match subject {
+            Subject::Policies => &self.shared.slowest_policies,
+            Subject::Labels => &self.shared.slowest_labels,
+        };
+        slowest.fetch_max(after.as_millis() as u64 + 1, Ordering::Relaxed);
+        if subject == Subject::Policies {
+            self.shared.lately.fetch_max(after.as_millis() as u64 + 1, Ordering::Relaxed);
+        }
     }
 
-    /// How long a step holds in which nothing visibly changes: for twice the time that enforcement was seen to take in this
-    /// run, but not for most of the time that there is to settle.
-    pub fn quiet_hold(&self, relabels: bool) -> Duration {
-        let slowest = self.shared.slowest[usize::from(relabels)].load(Ordering::Relaxed);
-        let wanted = match slowest.checked_sub(1) {
-            Some(slowest) => Duration::from_millis(slowest * 2),
-            None => self.settings.quiet,
-        };
-        wanted.min(self.settle_deadline(false) / 2).max(self.settings.hold)
+    /// The longest time to enforcement of policies since this was last asked.
+    pub fn enforced_lately(&self) -> Option<Duration> {
+        self.shared.lately.swap(0, Ordering::Relaxed).checked_sub(1).map(Duration::from_millis)
     }
 
     /// The canary found that nothing is enforced.
@@ -169,14 +198,37 @@ impl Context {
         self.shared.nothing_enforced.store(true, Ordering::Relaxed);
     }
 
-    /// How long flows may take to settle, after a change of labels or another one.
-    pub fn settle_deadline(&self, relabels: bool) -> Duration {
-        let limit = if relabels { self.settings.settle_labels } else { self.settings.settle };
-        if self.shared.nothing_enforced.load(Ordering::Relaxed) {
-            limit.min(SETTLE_WHEN_NOTHING_IS_ENFORCED)
-        } else {
-            limit
+    /// The limits that hold just now.
+    pub fn limits(&self) -> Limits {
+        let Settings { settle, settle_labels, patience, hold, quiet, budget, .. } = *self.settings;
+        let seen =
+            |slowest: &AtomicU64| slowest.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_millis);
+        Limits {
+            settle,
+            settle_labels,
+            patience,
+            hold,
+            quiet,
+            budget,
+            slowest_policies: seen(&self.shared.slowest_policies),
+            slowest_labels: seen(&self.shared.slowest_labels),
+            nothing_enforced: self.shared.nothing_enforced.load(Ordering::Relaxed),
         }
+    }
+
+    /// What pulses have shown so far. Must not be held across an `await`.
+    pub fn pulses(&self) -> watch::Ref<'_, Pulses> {
+        self.shared.pulse.shown.borrow()
+    }
+
+    /// A step is late after such a change: pulses are wanted for the next moments.
+    pub fn want_pulses(&self, subject: Subject) {
+        self.shared.pulse.want(subject);
+    }
+
+    /// Where pulses are asked for and shown.
+    pub(super) fn pulse(&self) -> &Demand {
+        &self.shared.pulse
     }
 
     /// Some flow has settled; told once.

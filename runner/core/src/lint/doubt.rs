@@ -3,6 +3,7 @@
 use super::at;
 use crate::{
     flow::Target,
+    label::{LabelChange, amend},
     parse::Problem,
     policy::{
         Cluster, ClusterPolicy, Direction, Network, NetworkPolicy, Peer, PolicyKind, PortRule, Protocol,
@@ -12,7 +13,6 @@ use crate::{
     selector::Selector,
 };
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// What a policy is compared with.
 #[derive(Debug)]
@@ -34,14 +34,9 @@ impl<'a> Around<'a> {
         let mut pods: Vec<(String, Labels)> =
             cluster.pods.iter().map(|pod| (pod.name.namespace.clone(), pod.labels.clone())).collect();
         // Labels that come later count too: a step may be about a policy that selects nothing yet.
-        let set = |labels: &Labels, change: &BTreeMap<String, Option<String>>| {
+        let set = |labels: &Labels, change: &LabelChange| {
             let mut labels = labels.clone();
-            for (key, value) in change {
-                match value {
-                    Some(value) => labels.insert(key.clone(), value.clone()),
-                    None => labels.remove(key),
-                };
-            }
+            amend(&mut labels, change);
             labels
         };
         for change in scenario.steps.iter().flat_map(|step| &step.changes) {

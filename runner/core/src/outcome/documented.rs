@@ -36,6 +36,8 @@ fn full() -> Outcome {
         reason: String::new(),
         rules: vec![String::new()],
     });
+    flow.evidence.hindered = Some(HinderedOutcome { share: 0.0, longest_lag_ms: 1 });
+    flow.evidence.network = Some(String::new());
     flow.evidence.captured = Some(Captured {
         found: Found::IcmpError,
         text: String::new(),

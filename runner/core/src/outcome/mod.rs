@@ -251,6 +251,21 @@ pub struct Evidence {
     /// Where attempts that were not answered died, by the packets that both ends captured; only with `--capture`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub captured: Option<Captured>,
+    /// How much of the step an end got too little CPU; `None` when both ends had what they need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hindered: Option<HinderedOutcome>,
+    /// Of a flow that did not settle: what shows that the network had the time that it takes just now, or that nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+}
+
+/// How much of a step an end of a flow got too little CPU.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HinderedOutcome {
+    /// The part of the step, from 0 to 1.
+    pub share: f64,
+    /// Longest delay of an end's own timer.
+    pub longest_lag_ms: u64,
 }
 
 /// What the captures of both ends tell of an attempt that was not answered.

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     capability::Capability,
+    label::LabelChange,
     name::Qualified,
     scenario::{Change, Labels, ObjectRef},
 };
@@ -227,8 +228,8 @@ impl<'a> Stage<'a> {
 }
 
 /// Reads labels to set and, with null, to remove, and changes `labels` accordingly.
-fn relabel(labels: &mut Labels, node: &Node, problems: &mut Problems) -> BTreeMap<String, Option<String>> {
-    let mut set = BTreeMap::new();
+fn relabel(labels: &mut Labels, node: &Node, problems: &mut Problems) -> LabelChange {
+    let mut set = LabelChange::new();
     let entries = entries(node, "labels", problems).unwrap_or_default();
     if entries.is_empty() {
         problems

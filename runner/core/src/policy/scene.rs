@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     flow::{Expectation, Family, Flow, Target},
+    label::amend,
     name::Workload,
     plan::{Surroundings, behind},
     rewrite::{Names, namespace_labels},
@@ -322,14 +323,5 @@ fn dns_pod() -> Pod {
         ports: vec![port("dns", Protocol::Udp), port("dns-tcp", Protocol::Tcp)],
         node: format!("{SOME_NODE}cluster-dns"),
         host_network: false,
-    }
-}
-
-fn amend(labels: &mut Labels, change: &BTreeMap<String, Option<String>>) {
-    for (key, value) in change {
-        match value {
-            Some(value) => labels.insert(key.clone(), value.clone()),
-            None => labels.remove(key),
-        };
     }
 }

@@ -17,11 +17,14 @@ use crate::local::{
     },
     fault::Fault,
     message::{
-        Answer, Batch, ContainerPort, LabelChange, Name, Object, PodOrder, Protocol, Refusal, Request,
-        ServiceOrder, ServicePort, Setup, TargetPort,
+        Answer, Batch, ContainerPort, Name, Object, PodOrder, Protocol, Refusal, Request, ServiceOrder,
+        ServicePort, Setup, TargetPort,
     },
 };
-use flowproof_core::scenario::Labels;
+use flowproof_core::{
+    label::{LabelChange, amend},
+    scenario::Labels,
+};
 use flowproof_wire::First;
 use nix::{
     errno::Errno,
@@ -361,7 +364,7 @@ impl World {
     fn label_pod(&self, name: &Name, change: &LabelChange) -> Result<Answer, Refusal> {
         let mut model = self.model();
         let pod = model.view.pods.get_mut(name).ok_or_else(|| Refusal::PodGone { pod: name.clone() })?;
-        relabel(&mut Arc::make_mut(pod).labels, change);
+        amend(&mut Arc::make_mut(pod).labels, change);
         Ok(self.changed(&mut model))
     }
 
@@ -370,7 +373,7 @@ impl World {
         let labels = model.view.namespaces.get_mut(name).ok_or_else(|| {
             rejected(format!("Namespace {name}"), format!("namespaces \"{name}\" not found"))
         })?;
-        relabel(labels, change);
+        amend(labels, change);
         Ok(self.changed(&mut model))
     }
 
@@ -488,15 +491,6 @@ const SYSTEM: &str = "kube-system";
 /// Name of the node with this number.
 pub(crate) fn node_name(number: u8) -> String {
     format!("node{number}")
-}
-
-fn relabel(labels: &mut Labels, change: &LabelChange) {
-    for (key, value) in change {
-        match value {
-            Some(value) => labels.insert(key.clone(), value.clone()),
-            None => labels.remove(key),
-        };
-    }
 }
 
 /// Puts the prober into memory, where pods with other file systems find it too.

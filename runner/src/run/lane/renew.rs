@@ -1,12 +1,11 @@
 //! Pods of a lane that are started anew: restarted by a scenario, replaced when they were lost, or fresh ones of a watch.
 
-use super::Lane;
+use super::{Lane, at_site};
 use crate::{
     cluster::{Cluster, ClusterError, Pod, PodSpec},
     link::Wish,
-    run::board::Key,
 };
-use flowproof_core::name::Workload;
+use flowproof_core::{name::Workload, trial::book::Key};
 use flowproof_wire::{First, Pace};
 use std::sync::Arc;
 
@@ -20,16 +19,16 @@ impl Lane {
     ) -> Result<Vec<Key>, ClusterError> {
         let mut spec = self.pod_now(workload)?;
         self.wishes.remove(workload); // ends the old link
-        let index = self.board.add_prober(workload.clone());
+        let index = self.book.add_prober(workload.clone());
         let mut keys = Vec::new();
         if let Some((flows, pace)) = tries.filter(|(flows, _)| !flows.is_empty()) {
-            let planned: Vec<_> = flows.iter().map(|key| self.board.flow(*key).planned.clone()).collect();
-            keys.extend(planned.into_iter().map(|planned| self.board.track(planned)));
-            let flows = self.board.specs(workload, keys.iter());
+            let planned: Vec<_> = flows.iter().map(|key| self.book.flow(*key).planned.clone()).collect();
+            keys.extend(planned.into_iter().map(|planned| self.book.track(planned)));
+            let flows = self.book.specs(workload, keys.iter());
             spec.first = Some(First { run: self.nonce, flows, pace });
         }
         let pod = self.spec.cluster.restart(&spec).await?;
-        self.pods.insert(workload.clone(), pod);
+        self.site.pods.insert(workload.clone(), at_site(pod));
         self.link(workload.clone(), index);
         self.ready().await?;
         Ok(keys)
@@ -53,8 +52,8 @@ impl Lane {
 
     /// Takes in a pod that was started anew: its prober is attached, and tries nothing yet.
     pub fn adopt(&mut self, workload: &Workload, pod: Pod) {
-        self.pods.insert(workload.clone(), pod);
-        let index = self.board.add_prober(workload.clone());
+        self.site.pods.insert(workload.clone(), at_site(pod));
+        let index = self.book.add_prober(workload.clone());
         self.wishes.remove(workload); // ends the old link
         self.link(workload.clone(), index);
     }
@@ -69,16 +68,16 @@ impl Lane {
         let spec = self.pod_now(like).ok()?;
         let fresh = Workload::new(&like.namespace, format!("{}-fresh", like.name));
         let planned = flows.iter().map(|key| {
-            let mut planned = self.board.flow(*key).planned.clone();
+            let mut planned = self.book.flow(*key).planned.clone();
             planned.flow.source = fresh.clone();
             planned
         });
         let planned: Vec<_> = planned.collect();
-        let keys: Vec<Key> = planned.into_iter().map(|planned| self.board.track(planned)).collect();
-        let first = First { run: self.nonce, flows: self.board.specs(&fresh, keys.iter()), pace };
+        let keys: Vec<Key> = planned.into_iter().map(|planned| self.book.track(planned)).collect();
+        let first = First { run: self.nonce, flows: self.book.specs(&fresh, keys.iter()), pace };
         let pod = PodSpec {
-            name: self.names.qualified(&fresh),
-            node: self.node(like).map_or(spec.node, str::to_owned),
+            name: self.site.names.qualified(&fresh),
+            node: self.site.node(like).map_or(spec.node, str::to_owned),
             first: Some(first),
             ..spec
         };
@@ -89,25 +88,25 @@ impl Lane {
 
     /// Listens to the prober of a pod that tries flows from its start.
     pub fn link_fresh(&mut self, fresh: &Workload) {
-        let index = self.board.add_prober(fresh.clone());
+        let index = self.book.add_prober(fresh.clone());
         self.fresh = Some((fresh.clone(), self.listen_to(fresh, index, Wish::default())));
     }
 
     /// Has the pod that was linked last try only these of its flows, at this pace.
     pub fn try_fresh(&self, keys: &[Key], pace: Pace) {
         if let Some((fresh, wish)) = &self.fresh {
-            let specs = Arc::new(self.board.specs(fresh, keys.iter()));
+            let specs = Arc::new(self.book.specs(fresh, keys.iter()));
             wish.send_modify(|wish| wish.flows = Some((specs, pace)));
         }
     }
 
     /// The pod of a workload with the labels that it has now.
     fn pod_now(&self, workload: &Workload) -> Result<PodSpec, ClusterError> {
-        let name = self.names.qualified(workload);
+        let name = self.site.names.qualified(workload);
         let spec = self.real.pods.iter().find(|pod| pod.name == name).ok_or_else(|| {
             ClusterError::Unsupported { what: format!("{workload} is no workload of this scenario") }
         })?;
-        Ok(PodSpec { labels: self.labels[workload].clone(), ..spec.clone() })
+        Ok(PodSpec { labels: self.state.labels[workload].clone(), ..spec.clone() })
     }
 }
 

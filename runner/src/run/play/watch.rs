@@ -3,11 +3,10 @@
 mod fresh;
 mod kept;
 
-use super::{Play, Stop, settle::Awaited};
+use super::{Play, Stop};
 use crate::{
     cluster::{ClusterError, Pod},
     run::{
-        board::{EndsOf, Key},
         lane::Lane,
         watch::{Stage, Watch},
     },
@@ -19,6 +18,10 @@ use flowproof_core::{
     outcome::{Watched, WatchedFlow},
     scenario::{Expected, Step},
     time::Moment,
+    trial::{
+        book::{EndsOf, Key},
+        settle::Awaited,
+    },
 };
 use flowproof_wire::Pace;
 use fresh::Fresh;
@@ -83,14 +86,15 @@ impl<'a> Play<'a> {
             Stage::Over(_) | Stage::Settling => self.lane.now(),
         };
         let mut followed = self.followed(step, from, watch.scenarios());
-        self.lane.board_mut().forget_lags();
+        self.lane.book_mut().forget_lags();
         let interval = self.context.settings.interval;
-        let mut kept = Kept::of(self.lane, &followed, from, interval, watch.scenarios());
+        let mut kept =
+            Kept::of(self.lane, &self.scenario.topology, &followed, (from, interval), watch.scenarios());
         let before =
             std::mem::replace(&mut self.pace, watch_pace(interval, followed.len() + kept.keys().count()));
         self.try_followed(&followed, &kept);
-        let mut instances = self.lane.board().instances();
-        let mut fresh = Fresh::of(self.lane, &followed);
+        let mut instances = self.lane.book().instances();
+        let mut fresh = Fresh::of(&self.scenario.topology, &followed);
         let mut replacing = Replacing { pending: JoinSet::new(), not_before: BTreeMap::new() };
         let until = loop {
             if let Some(over) = over(&stage) {
@@ -124,7 +128,7 @@ impl<'a> Play<'a> {
             if expectation == Expectation::Unspecified {
                 return None;
             }
-            let family = self.lane.board().flow(key).planned.family;
+            let family = self.lane.book().flow(key).planned.family;
             let chronicle = Chronicle::new(observed, interval, from, most);
             Some(Followed { expected, expectation, family, key, chronicle })
         };
@@ -162,9 +166,9 @@ impl<'a> Play<'a> {
 
     /// Starts pods anew that are gone for good, and adopts those that are up again.
     fn replace(&mut self, replacing: &mut Replacing) {
-        let mut gone = self.lane.board().gone_workloads();
+        let mut gone = self.lane.book().gone_workloads();
         // The pod that is started anew again and again is nobody's.
-        gone.retain(|workload| self.lane.topology().workloads.contains_key(workload));
+        gone.retain(|workload| self.scenario.topology.workloads.contains_key(workload));
         for workload in gone {
             let wait = replacing.not_before.get(&workload).is_some_and(|moment| Instant::now() < *moment);
             if !wait {
@@ -194,8 +198,8 @@ impl<'a> Play<'a> {
         followed: &mut [Followed<'a>],
         kept: &mut Kept,
     ) {
-        let mut now = self.lane.board().instances();
-        now.retain(|workload, _| self.lane.topology().workloads.contains_key(workload));
+        let mut now = self.lane.book().instances();
+        now.retain(|workload, _| self.scenario.topology.workloads.contains_key(workload));
         let changed: Vec<&Workload> = now
             .iter()
             .filter(|(workload, instance)| instances.get(*workload) != Some(*instance))
@@ -205,16 +209,17 @@ impl<'a> Play<'a> {
             return;
         }
         let around = self.lane.surroundings();
+        let topology = &self.scenario.topology;
         for one in followed.iter_mut() {
             let flow = &one.expected.flow;
             if touches(flow, &changed)
-                && let Some(key) = self.lane.track(flow, &[one.family].into(), &around).pop()
+                && let Some(key) = self.lane.track(flow, topology, &[one.family].into(), &around).pop()
             {
                 go_over(self.lane, flow, (&mut one.key, &mut one.chronicle), key);
                 self.keys.insert((flow, one.family), key);
             }
         }
-        kept.take_up(self.lane, &changed);
+        kept.take_up(self.lane, topology, &changed);
         *instances = now;
         self.try_followed(followed, kept);
     }
@@ -231,7 +236,7 @@ impl<'a> Play<'a> {
         while self.lane.now() < enough + LAST_WORDS {
             self.listen_for(LOOK_EVERY).await?;
             self.follow(followed, kept, until, watch);
-            if followed.iter().all(|one| self.lane.board().heard_until(one.key) > enough) {
+            if followed.iter().all(|one| self.lane.book().heard_until(one.key) > enough) {
                 break;
             }
         }
@@ -252,7 +257,7 @@ fn watch_pace(interval: Duration, flows: usize) -> Pace {
 
 /// Takes what is judged by now of a flow into its chronicle: what both ends say later of their lag concerns none of it.
 fn follow(lane: &mut Lane, of: (&Flow, Key), chronicle: &mut Chronicle, until: Moment) {
-    let heard = lane.board().heard_until(of.1);
+    let heard = lane.book().heard_until(of.1);
     take(lane, of, chronicle, until.min(heard - MARGIN));
 }
 
@@ -265,8 +270,8 @@ fn go_over(lane: &mut Lane, flow: &Flow, (key, chronicle): (&mut Key, &mut Chron
 
 /// Takes all that was decided of a flow until a moment into its chronicle.
 fn take(lane: &mut Lane, (flow, key): (&Flow, Key), chronicle: &mut Chronicle, until: Moment) {
-    let ends = lane.ends(flow);
-    lane.board_mut().follow(key, chronicle, until, &ends);
+    let ends = lane.site().ends(flow);
+    lane.book_mut().follow(key, chronicle, until, &ends);
 }
 
 /// Ends the chronicle of a flow with what is known now, and tells what is in it.
@@ -278,7 +283,7 @@ fn told(
     until: Moment,
 ) -> WatchedFlow {
     take(lane, (flow, key), &mut chronicle, until);
-    let told = chronicle.end(until, &lane.ends(flow), &EndsOf { board: lane.board(), key });
+    let told = chronicle.end(until, &lane.site().ends(flow), &EndsOf { book: lane.book(), key });
     WatchedFlow {
         flow: flow.to_string(),
         family,

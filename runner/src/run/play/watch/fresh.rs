@@ -7,7 +7,6 @@ use super::Followed;
 use crate::{
     cluster::{ClusterError, Pod},
     run::{
-        board::{Key, Window},
         lane::{Lane, start_anew},
         watch::Watch,
     },
@@ -15,10 +14,14 @@ use crate::{
 use flowproof_core::{
     assess::assess,
     flow::Target,
+    hindrance::Hindered,
+    label::contains,
     name::Workload,
     outcome::{Start, StartedFlow},
     record::{Last, Segment},
+    scenario::Topology,
     time::Moment,
+    trial::book::{Key, Window},
 };
 use flowproof_wire::Pace;
 use futures::{FutureExt, future::BoxFuture};
@@ -82,13 +85,11 @@ struct Started {
 
 impl Fresh {
     /// Finds the workloads with denied flows that no Service leads to: a fresh pod must not take part in a Service.
-    pub(super) fn of(lane: &Lane, followed: &[Followed<'_>]) -> Self {
-        let topology = lane.topology();
+    pub(super) fn of(topology: &Topology, followed: &[Followed<'_>]) -> Self {
         let served = |workload: &Workload| {
             topology.services.iter().any(|(name, service)| {
                 let labels = &topology.workloads[workload].labels;
-                name.namespace == workload.namespace
-                    && service.selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+                name.namespace == workload.namespace && contains(labels, &service.selector)
             })
         };
         let usable = |workload: &&Workload| !topology.workloads[*workload].host_network && !served(workload);
@@ -118,7 +119,7 @@ impl Fresh {
         let idle = |pause| State::Idle { until: Instant::now() + pause };
         self.now = match std::mem::replace(&mut self.now, idle(AGAIN)) {
             State::Idle { until } if Instant::now() >= until => {
-                let node = lane.node(&self.candidate().like).unwrap_or_default();
+                let node = lane.site().node(&self.candidate().like).unwrap_or_default();
                 State::Queued { turn: watch.start_on(node).lock_owned().boxed() }
             }
             State::Queued { mut turn } => match (&mut turn).now_or_never() {
@@ -181,7 +182,7 @@ impl Fresh {
         node: String,
         until: Moment,
     ) {
-        let record = |&(key, at): &(Key, usize)| (lane.board_mut().harvest(key, until), &followed[at]);
+        let record = |&(key, at): &(Key, usize)| (lane.book_mut().harvest(key, until), &followed[at]);
         let mut records: Vec<(Vec<Segment>, &Followed<'_>)> = flows.iter().map(record).collect();
         records.retain(|(record, _)| !record.is_empty());
         let Some(from) = records.iter().map(|(record, _)| record[0].first_at).min() else {
@@ -216,14 +217,14 @@ fn judged_until(lane: &Lane, pace: Pace) -> Moment {
 fn as_expected(lane: &Lane, followed: &[Followed<'_>], flows: &[(Key, usize)], until: Moment) -> bool {
     let window = Window { from: Moment(i64::MIN), to: Last::StartedBy(until) };
     let good = |&(key, at): &(Key, usize)| {
-        lane.board().assess(key, followed[at].expectation, window, TRIED_FOR).good_since.is_some()
+        lane.book().assess(key, followed[at].expectation, window, TRIED_FOR).good_since.is_some()
     };
     flows.iter().all(good)
 }
 
 /// What became of a flow that is like this one, of a pod whose first attempt of any flow was at this moment.
 fn started(like: &Followed<'_>, record: &[Segment], first: Moment) -> StartedFlow {
-    let assessment = assess(like.expectation, record, Moment(i64::MIN), TRIED_FOR);
+    let assessment = assess(like.expectation, record, Moment(i64::MIN), &Hindered::default(), TRIED_FOR);
     let against = assessment.contradictions.map_or(0, |contradictions| contradictions.count);
     let window = |since: Moment| if against == 0 { Duration::ZERO } else { since.since(first) };
     StartedFlow {

@@ -4,13 +4,15 @@
 //! protocol and family that is allowed to talk. The API does not say that it outlives anything, so it is told and not judged.
 
 use super::{Followed, follow, go_over, told};
-use crate::run::{board::Key, lane::Lane};
+use crate::run::lane::Lane;
 use flowproof_core::{
     chronicle::{Chronicle, episodes_each},
     flow::{Expectation, Family, Flow, Target},
     name::Workload,
     outcome::WatchedFlow,
+    scenario::Topology,
     time::Moment,
+    trial::book::Key,
 };
 use flowproof_wire::Transport;
 use std::{collections::BTreeSet, time::Duration};
@@ -33,9 +35,9 @@ impl Kept {
     /// Chooses the connections that are kept beside these flows of one of so many scenarios.
     pub(super) fn of(
         lane: &mut Lane,
+        topology: &Topology,
         followed: &[Followed<'_>],
-        from: Moment,
-        interval: Duration,
+        (from, interval): (Moment, Duration),
         scenarios: usize,
     ) -> Self {
         let mut pairs = BTreeSet::new();
@@ -50,8 +52,8 @@ impl Kept {
         let most = episodes_each(chosen.len() * scenarios);
         let around = lane.surroundings();
         let mut keep = |(flow, at, family): (Flow, String, Family)| {
-            let key = lane.track(&flow, &[family].into(), &around).pop()?;
-            lane.board_mut().reopen(key);
+            let key = lane.track(&flow, topology, &[family].into(), &around).pop()?;
+            lane.book_mut().reopen(key);
             let chronicle = Chronicle::new(Expectation::Allow, interval, from, most).of_one_connection();
             Some(Line { flow, at, family, key, chronicle })
         };
@@ -71,11 +73,11 @@ impl Kept {
     }
 
     /// Plans those anew that lead to or from these workloads, which have other pods now.
-    pub(super) fn take_up(&mut self, lane: &mut Lane, changed: &[&Workload]) {
+    pub(super) fn take_up(&mut self, lane: &mut Lane, topology: &Topology, changed: &[&Workload]) {
         let around = lane.surroundings();
         for line in self.0.iter_mut().filter(|line| touches(&line.flow, changed)) {
-            if let Some(key) = lane.track(&line.flow, &[line.family].into(), &around).pop() {
-                lane.board_mut().reopen(key);
+            if let Some(key) = lane.track(&line.flow, topology, &[line.family].into(), &around).pop() {
+                lane.book_mut().reopen(key);
                 go_over(lane, &line.flow, (&mut line.key, &mut line.chronicle), key);
             }
         }

@@ -1,22 +1,22 @@
 //! What the probers of a lane say of one another.
 
 use super::*;
-use flowproof_core::flow::{Family, Flow, Target};
+use crate::flow::{Family, Flow, Target};
 use flowproof_wire::Transport;
 
 const STEADY: Moment = Moment(0);
 
-/// A board of three probers, of which the third was late by 300 ms at the second second; and a flow from the first.
-fn board(target: Target, transport: Transport) -> (Board, Key) {
-    let mut board = Board::default();
+/// A book of three probers, of which the third was late by 300 ms at the second second; and a flow from the first.
+fn book(target: Target, transport: Transport) -> (Book, Key) {
+    let mut book = Book::default();
     let [source, _, late] = ["source", "other", "late"].map(|name| Workload::new("a", name));
     for workload in [source.clone(), Workload::new("a", "other"), late] {
-        board.add_prober(workload);
+        book.add_prober(workload);
     }
-    for prober in &mut board.probers {
+    for prober in &mut book.probers {
         prober.life.alive(STEADY, Moment(10_000_000));
     }
-    board.probers[2].was_late(None, Moment(2_000_000), Duration::from_millis(300));
+    book.probers[2].was_late(None, Moment(2_000_000), Duration::from_millis(300));
     let witnesses = match &target {
         Target::Workload(workload) => {
             let listener = Listener { transport, port: 53 };
@@ -26,25 +26,25 @@ fn board(target: Target, transport: Transport) -> (Board, Key) {
     };
     let flow = Flow { source, target, transport, port: 53, established: false };
     let to = "192.0.2.1:53".parse().expect("an address");
-    let key = board.track(Planned { flow, family: Family::V4, to, question: None, witnesses });
-    (board, key)
+    let key = book.track(Planned { flow, family: Family::V4, to, question: None, witnesses });
+    (book, key)
 }
 
 #[test]
 fn a_prober_that_could_not_report_was_late_at_any_time_since_the_report_before() {
-    let (mut board, key) = board(Target::ClusterDns, Transport::DnsUdp);
-    let late = |board: &Board, at_ms: i64| {
+    let (mut book, key) = book(Target::ClusterDns, Transport::DnsUdp);
+    let late = |book: &Book, at_ms: i64| {
         let at = Moment(at_ms * 1000);
-        matches!(EndsOf { board, key }.unhindered(at, at), Life::Broken(_))
+        matches!(EndsOf { book, key }.unhindered(at, at), Life::Broken(_))
     };
-    board.probers[2].was_late(Some(Moment(5_000_000)), Moment(8_000_000), Duration::from_millis(300));
-    assert!(late(&board, 4_800) && late(&board, 6_000) && late(&board, 8_000));
-    assert!(!late(&board, 4_600) && !late(&board, 8_100));
+    book.probers[2].was_late(Some(Moment(5_000_000)), Moment(8_000_000), Duration::from_millis(300));
+    assert!(late(&book, 4_800) && late(&book, 6_000) && late(&book, 8_000));
+    assert!(!late(&book, 4_600) && !late(&book, 8_100));
 }
 
 fn unhindered(target: Target, transport: Transport, from_ms: i64) -> Life {
-    let (board, key) = board(target, transport);
-    EndsOf { board: &board, key }.unhindered(Moment(from_ms * 1000), Moment((from_ms + 100) * 1000))
+    let (book, key) = book(target, transport);
+    EndsOf { book: &book, key }.unhindered(Moment(from_ms * 1000), Moment((from_ms + 100) * 1000))
 }
 
 #[test]

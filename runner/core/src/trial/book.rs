@@ -1,15 +1,16 @@
-//! What a lane knows: its probers' lives, and the record of every flow that was ever tried in it.
+//! What is known of a lane: its probers' lives, and the record of every flow that was ever tried in it.
 
-use crate::link::{Heard, News};
-use flowproof_core::{
+use super::news::{News, Report};
+use crate::{
     assess::{Assessment, assess},
     capture::{Coverage, Trace, Traces},
     chronicle::{Chronicle, Ends, Witnesses},
     flow::{Expectation, Target},
+    hindrance::{Hindered, Hindrance, STARVED},
     life::ProberLife,
     name::Workload,
     plan::Planned,
-    record::{FlowRecord, Heard as Until, Last, Segment, WitnessId},
+    record::{FlowRecord, Heard, Last, Segment, WitnessId},
     time::Moment,
     verdict::{Life, Witness},
 };
@@ -20,19 +21,14 @@ use std::{
     time::Duration,
 };
 
-/// A timer that is late by this much means too little CPU: an answer may then be too late without the network's doing.
-const STARVED: Duration = Duration::from_millis(100);
-
-/// Most times of starvation that are remembered of a prober: attempts are judged a few seconds after they were made.
-const MOST_STARVED: usize = 64;
-
-/// So many of the last attempts are looked at in captures, which start within this time before the last of them.
+/// How many of the last attempts are looked at in captures.
 const LOOKED_AT: u64 = 5;
+/// How long before the last of them the first one started at the earliest.
 const STRETCH: Duration = Duration::from_secs(10);
 
 /// The state of a lane, fed by the news of its links.
-#[derive(Default)]
-pub struct Board {
+#[derive(Debug, Default)]
+pub struct Book {
     probers: Vec<Prober>,
     index: HashMap<Workload, usize>,
     flows: Vec<Tracked>,
@@ -52,6 +48,7 @@ struct Capturing {
 }
 
 /// One prober of the lane.
+#[derive(Debug)]
 pub struct Prober {
     /// The workload that it plays.
     pub workload: Workload,
@@ -68,8 +65,8 @@ pub struct Prober {
     heard_at: Moment,
     dropped: u64,
     longest_lag: Duration,
-    /// When it got too little CPU, merged, the last ones only.
-    starved: Vec<(Moment, Moment)>,
+    /// When it got too little CPU, the last times only.
+    hindered: Hindered,
     streams_lost: u64,
     restarts: u64,
     /// `None` when it does not capture.
@@ -77,6 +74,7 @@ pub struct Prober {
 }
 
 /// A planned flow and what is known of it.
+#[derive(Debug)]
 pub struct Tracked {
     /// The plan.
     pub planned: Planned,
@@ -91,7 +89,7 @@ pub struct Tracked {
     witnesses: Vec<(usize, Listener)>,
 }
 
-/// Names a tracked flow of a board.
+/// Names a tracked flow of a book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(usize);
 
@@ -105,25 +103,21 @@ pub struct Window {
 }
 
 /// The ends of a flow, for its chronicle.
+#[derive(Debug)]
 pub struct EndsOf<'a> {
-    /// The board.
-    pub board: &'a Board,
+    /// The book.
+    pub book: &'a Book,
     /// The flow.
     pub key: Key,
 }
 
 impl Witnesses for EndsOf<'_> {
     fn life(&self, from: Moment, to: Moment) -> Life {
-        self.board.ends_alive(self.key, from, to)
+        self.book.ends_alive(self.key, from, to)
     }
 
     fn unhindered(&self, from: Moment, to: Moment) -> Life {
-        let ends: Vec<&Prober> = self.board.ends(self.key).map(|(prober, _)| prober).collect();
-        // A server that is no prober (the cluster's DNS) cannot tell that it got too little CPU; the others can.
-        let has_witness = !self.board.flows[self.key.0].witnesses.is_empty();
-        let others = self.board.probers.iter().filter(|_| !has_witness);
-        let hindered = ends.into_iter().chain(others).find(|prober| prober.was_starved(from, to));
-        match hindered {
+        match self.book.telling_ends(self.key).find(|prober| prober.hindered.touches(from, to)) {
             Some(prober) => Life::Broken(format!("{}: it got too little CPU", prober.workload)),
             None => self.life(from, to),
         }
@@ -131,10 +125,6 @@ impl Witnesses for EndsOf<'_> {
 }
 
 impl Prober {
-    fn was_starved(&self, from: Moment, to: Moment) -> bool {
-        self.starved.iter().any(|(since, until)| *since <= to && *until >= from)
-    }
-
     /// Notes that it was late by this much at some time since the report before, which may be long ago: it could not be sent
     /// while the stream was lost.
     fn was_late(&mut self, before: Option<Moment>, at: Moment, lag: Duration) {
@@ -142,17 +132,11 @@ impl Prober {
             return;
         }
         let since = before.unwrap_or(at - Duration::from_millis(flowproof_wire::REPORT_EVERY_MS)) - lag;
-        match self.starved.last_mut() {
-            Some((_, until)) if *until >= since => *until = at.max(*until),
-            _ => self.starved.push((since, at)),
-        }
-        if self.starved.len() > MOST_STARVED {
-            self.starved.remove(0);
-        }
+        self.hindered.note(since, at, lag);
     }
 }
 
-impl Board {
+impl Book {
     /// Adds a prober; its index is the one that its news must carry. A workload whose pod was replaced gets another one; the
     /// old one's record stays.
     pub fn add_prober(&mut self, workload: Workload) -> usize {
@@ -171,7 +155,7 @@ impl Board {
             heard_at: Moment(i64::MIN),
             dropped: 0,
             longest_lag: Duration::ZERO,
-            starved: Vec::new(),
+            hindered: Hindered::default(),
             streams_lost: 0,
             restarts: 0,
             capturing: None,
@@ -250,7 +234,7 @@ impl Board {
                 prober.resolver = Some((name_servers, search));
                 prober.lost = None;
             }
-            News::Heard(heard) => self.hear(index, *heard),
+            News::Reported(report) => self.hear(index, *report),
             News::Lost(why) => {
                 let prober = &mut self.probers[index];
                 prober.life.lost(why.clone());
@@ -265,7 +249,7 @@ impl Board {
         }
     }
 
-    fn hear(&mut self, index: usize, heard: Heard) {
+    fn hear(&mut self, index: usize, heard: Report) {
         let prober = &mut self.probers[index];
         prober.life.alive(heard.steady, heard.at);
         let before = (prober.heard_at != Moment(i64::MIN)).then_some(prober.heard_at);
@@ -309,7 +293,8 @@ impl Board {
         let tracked = &self.flows[key.0];
         let segments = tracked.record.segments(window.from, window.to, self.heard(tracked));
         let last = segments.last().map_or(window.from, |segment| segment.last_at);
-        assess(expectation, &segments, self.alive_since(key, last).unwrap_or(Moment::END), hold)
+        let alive_since = self.alive_since(key, last).unwrap_or(Moment::END);
+        assess(expectation, &segments, alive_since, &self.hindered(key), hold)
     }
 
     /// The packets of attempts in a window that were not answered, the last ones, and whether they are all; `None` when there
@@ -351,6 +336,38 @@ impl Board {
         Some((trace, coverage))
     }
 
+    /// When an end of a flow got too little CPU.
+    fn hindered(&self, key: Key) -> Hindered {
+        let mut hindered = Hindered::default();
+        self.telling_ends(key).for_each(|prober| hindered.join(&prober.hindered));
+        hindered
+    }
+
+    /// How much of the time between two moments an end of a flow got too little CPU.
+    pub fn hindrance(&self, key: Key, from: Moment, to: Moment) -> Hindrance {
+        self.hindered(key).over(from, to)
+    }
+
+    /// The probers that can say whether an end of a flow got too little CPU. A server that is not a prober (the cluster's DNS)
+    /// cannot say so itself; all the others can.
+    fn telling_ends(&self, key: Key) -> impl Iterator<Item = &Prober> {
+        let has_witness = !self.flows[key.0].witnesses.is_empty();
+        let others = self.probers.iter().filter(move |_| !has_witness);
+        self.ends(key).map(|(prober, _)| prober).chain(others)
+    }
+
+    /// The workloads at the ends of a flow.
+    pub fn workloads(&self, key: Key) -> impl Iterator<Item = &Workload> {
+        self.ends(key).map(|(prober, _)| &prober.workload)
+    }
+
+    /// Name servers and search list of every workload whose prober said hello.
+    pub fn resolvers(&self) -> BTreeMap<Workload, (Vec<IpAddr>, Vec<String>)> {
+        self.current()
+            .filter_map(|prober| Some((prober.workload.clone(), prober.resolver.clone()?)))
+            .collect()
+    }
+
     /// Since when all ends of a flow have been alive without a break until a moment.
     fn alive_since(&self, key: Key, to: Moment) -> Option<Moment> {
         self.ends(key)
@@ -377,9 +394,9 @@ impl Board {
         all.first().map(|segment| segment.first_at)
     }
 
-    fn heard(&self, tracked: &Tracked) -> Until {
+    fn heard(&self, tracked: &Tracked) -> Heard {
         let heard = tracked.witnesses.iter().map(|(prober, _)| self.probers[*prober].heard_at);
-        heard.min().map_or(Until::NoWitness, Until::Until)
+        heard.min().map_or(Heard::NoWitness, Heard::Until)
     }
 
     /// Until when both ends of a flow have been heard.
@@ -387,8 +404,8 @@ impl Board {
         let tracked = &self.flows[key.0];
         let source = tracked.source.map_or(Moment(i64::MIN), |prober| self.probers[prober].heard_at);
         match self.heard(tracked) {
-            Until::NoWitness => source,
-            Until::Until(witness) => source.min(witness),
+            Heard::NoWitness => source,
+            Heard::Until(witness) => source.min(witness),
         }
     }
 
@@ -427,7 +444,7 @@ impl Board {
             None => tracked.record.segments(chronicle.seen_until(), to, heard),
             cursor => tracked.record.segments_after(cursor, to, heard),
         };
-        chronicle.take(&segments, ends, &EndsOf { board: self, key });
+        chronicle.take(&segments, ends, &EndsOf { book: self, key });
         if let Some(cursor) = chronicle.cursor() {
             self.flows[key.0].record.forget(cursor);
         }
@@ -449,6 +466,11 @@ impl Board {
     /// The workloads whose pods are gone for good.
     pub fn gone_workloads(&self) -> Vec<Workload> {
         self.current().filter(|prober| prober.gone.is_some()).map(|prober| prober.workload.clone()).collect()
+    }
+
+    /// The longest lag of all probers; `None` when none was heard.
+    pub fn longest_lag(&self) -> Option<Duration> {
+        self.probers.iter().map(|prober| prober.longest_lag).max()
     }
 
     /// Measures the lags of all probers from now on.

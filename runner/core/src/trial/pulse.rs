@@ -1,0 +1,233 @@
+//! The pulse: how long this network takes just now to enforce a change, node by node, and what follows for a flow that is wrong.
+//!
+//! A run turns a small policy on and off beside its scenarios, under two idle probers on every node, and labels in the same way.
+//! A node that enforced a later change than a step's has had its time for that step: what is still wrong there stays wrong. As
+//! long as the node has enforced none, late is not never.
+
+use super::limits::{Limits, Subject};
+use crate::time::Moment;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// So many later changes of policies must have come through on a node before it counts as having had its time.
+const LATER: usize = 3;
+/// The same for labels, of which one may take many seconds.
+const LATER_LABELS: usize = 2;
+/// A node is given this many times what a later change took there, or what the same change took on other nodes.
+const TIMES: u32 = 2;
+const TIMES_OTHERS: u32 = 4;
+/// A change that a node has not enforced says something after this long at the soonest.
+const SILENT: Duration = Duration::from_secs(2);
+
+/// One change that was made to see how long it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// What was changed.
+    pub subject: Subject,
+    /// When the API server had accepted it.
+    pub accepted: Moment,
+    /// The nodes on which it can show.
+    pub nodes: BTreeSet<String>,
+    /// From when on each node enforced it.
+    pub through: BTreeMap<String, Moment>,
+}
+
+/// Whether pulses can be had.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Heart {
+    /// This run makes none.
+    #[default]
+    None,
+    /// They can be had as soon as somebody asks.
+    Ready,
+    /// They could not be had when somebody asked; why.
+    Failed(String),
+}
+
+/// All pulses of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pulses {
+    /// Whether there are any.
+    pub heart: Heart,
+    beats: Vec<Beat>,
+}
+
+/// A change that somebody waits for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// What was changed.
+    pub subject: Subject,
+    /// When the API server had accepted it.
+    pub accepted: Moment,
+    /// The nodes that must enforce it for the flow in question.
+    pub nodes: &'a BTreeSet<String>,
+    /// Whether the probers on these nodes got too little CPU lately.
+    pub strain: Strain,
+}
+
+/// Whether probers get the CPU that they need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strain {
+    /// They do.
+    Rested,
+    /// At times they do not: the network's agents may not either.
+    Strained,
+}
+
+/// Whether the network has had its time for a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chance {
+    /// Nothing shows that yet: wait.
+    Open,
+    /// It has; what shows it, in words.
+    Had(String),
+    /// Nothing showed it for as long as a step waits; why, in words.
+    Unknown(String),
+}
+
+impl Pulses {
+    /// Begins a beat, which goes on until the next one begins.
+    pub fn begin(&mut self, beat: Beat) {
+        self.beats.push(beat);
+    }
+
+    /// A node enforces the last beat since this moment.
+    pub fn through(&mut self, node: &str, since: Moment) {
+        if let Some(beat) = self.beats.last_mut() {
+            beat.through.entry(node.to_owned()).or_insert(since);
+        }
+    }
+
+    /// The beat that was begun last.
+    #[must_use]
+    pub fn last(&self) -> Option<&Beat> {
+        self.beats.last()
+    }
+
+    /// How long every beat took on every node on which it came through.
+    pub fn times(&self, subject: Subject) -> impl Iterator<Item = (&str, Duration)> {
+        let of = self.beats.iter().filter(move |beat| beat.subject == subject);
+        of.flat_map(|beat| beat.through.iter().map(|(node, at)| (node.as_str(), at.since(beat.accepted))))
+    }
+
+    /// Whether the network has had its time for a change.
+    #[must_use]
+    pub fn chance(&self, asked: &Asked<'_>, now: Moment, limits: &Limits) -> Chance {
+        let waited = now.since(asked.accepted);
+        if waited < limits.settle(asked.subject) {
+            return Chance::Open;
+        }
+        let settle = || Chance::Had(String::new());
+        let out_of_patience = waited >= limits.patience(asked.subject);
+        let never_enforced = limits.slowest_policies.is_none()
+            && limits.slowest_labels.is_none()
+            && self.beats.iter().all(|beat| beat.through.is_empty());
+        match (&self.heart, asked.strain) {
+            _ if limits.nothing_enforced => return settle(),
+            (Heart::None | Heart::Failed(_), Strain::Rested) => return settle(),
+            // Nothing was ever seen to change, and CPU is there: it does not get better by waiting.
+            (_, Strain::Rested) if never_enforced => {
+                return Chance::Had(format!(
+                    "no change of this run was enforced anywhere within {} s",
+                    text(waited)
+                ));
+            }
+            (Heart::None | Heart::Failed(_), Strain::Strained) if out_of_patience => {
+                return Chance::Unknown(format!(
+                    "after {} s, and nothing shows how quick it is",
+                    text(waited)
+                ));
+            }
+            (Heart::None | Heart::Failed(_), Strain::Strained) => return Chance::Open,
+            (Heart::Ready, _) => {}
+        }
+        let mut longest = Duration::ZERO;
+        let mut fewest = usize::MAX;
+        for node in asked.nodes {
+            let times = self.later(asked, node);
+            let enough = match asked.subject {
+                Subject::Policies => LATER,
+                Subject::Labels => LATER_LABELS,
+            };
+            if times.len() < enough || times.iter().max().is_some_and(|time| waited < *time * TIMES) {
+                return match self.silent(asked, node, now, limits) {
+                    Some(why) => Chance::Had(why),
+                    None if out_of_patience => self.spent(asked, node, times.len(), waited),
+                    None => Chance::Open,
+                };
+            }
+            longest = times.into_iter().fold(longest, Duration::max);
+            fewest = fewest.min(self.later(asked, node).len());
+        }
+        if asked.nodes.is_empty() {
+            return settle();
+        }
+        Chance::Had(format!(
+            "{} enforced {fewest} later changes within {} s",
+            list(asked.nodes),
+            text(longest)
+        ))
+    }
+
+    /// How long later changes of the same kind took on a node.
+    fn later(&self, asked: &Asked<'_>, node: &str) -> Vec<Duration> {
+        let later =
+            self.beats.iter().filter(|beat| beat.subject == asked.subject && beat.accepted >= asked.accepted);
+        later.filter_map(|beat| Some(beat.through.get(node)?.since(beat.accepted))).collect()
+    }
+
+    /// Says so when other nodes enforce changes, and this one none.
+    fn silent(&self, asked: &Asked<'_>, node: &str, now: Moment, limits: &Limits) -> Option<String> {
+        let later =
+            || self.beats.iter().filter(|beat| beat.accepted >= asked.accepted && beat.nodes.contains(node));
+        if later().any(|beat| beat.through.contains_key(node)) {
+            return None;
+        }
+        let missed = later().find(|beat| beat.subject == asked.subject)?;
+        let others = missed.through.values().map(|at| at.since(missed.accepted)).max()?;
+        let enough = (others * TIMES_OTHERS).max(SILENT);
+        let waited = now.since(asked.accepted);
+        (now.since(missed.accepted) >= enough && waited >= limits.settle(asked.subject).max(enough)).then(
+            || {
+                let those: BTreeSet<String> = missed.through.keys().cloned().collect();
+                format!(
+                    "{node} has enforced nothing for {} s, while {} enforced a later change within {} s",
+                    text(waited),
+                    list(&those),
+                    text(others)
+                )
+            },
+        )
+    }
+
+    fn spent(&self, asked: &Asked<'_>, node: &str, later: usize, waited: Duration) -> Chance {
+        let beaten =
+            self.beats.iter().any(|beat| beat.accepted >= asked.accepted && beat.nodes.contains(node));
+        match (later, beaten) {
+            (0, true) => Chance::Had(format!("{node} has enforced nothing for {} s", text(waited))),
+            (0, false) => {
+                Chance::Unknown(format!("after {} s, and nothing shows how quick {node} is", text(waited)))
+            }
+            _ => Chance::Had(format!("{node} enforced a later change meanwhile")),
+        }
+    }
+}
+
+fn text(time: Duration) -> String {
+    format!("{:.1}", time.as_secs_f64())
+}
+
+fn list(nodes: &BTreeSet<String>) -> String {
+    let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+    match &nodes[..] {
+        [] => "no node".to_owned(),
+        [only] => (*only).to_owned(),
+        [first @ .., last] if first.len() < 3 => format!("{} and {last}", first.join(", ")),
+        [first, rest @ ..] => format!("{first} and {} other nodes", rest.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

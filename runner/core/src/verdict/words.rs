@@ -1,0 +1,81 @@
+//! Verdicts and observations in words.
+
+use super::{Kind, Reason};
+use flowproof_wire::Observation;
+use std::fmt;
+
+impl Reason {
+    /// Says it in one sentence without a full stop.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Dropped => "denied: dropped without a word",
+            Self::Rejected => "denied: rejected",
+            Self::NotEnforced => "not enforced: it arrived and was answered",
+            Self::OnlyAnswerBlocked => "not enforced: it arrived, only the answer was kept back",
+            Self::HandshakeLetThrough => {
+                "not enforced: the TCP handshake was let through, then the connection was cut"
+            }
+            Self::RejectedNotDropped => "denied, but rejected where it must be dropped",
+            Self::DroppedNotRejected => "denied, but dropped where it must be rejected",
+            Self::Blocked => "blocked: it works without the policies and did not arrive with them",
+            Self::BlockedLive => "blocked: it did not arrive, and both ends work with others",
+            Self::AnswerLost => "the request arrived, its answer was lost",
+            Self::NeverWorked => "it does not work, and no policy is on it",
+            Self::Unstable => "unstable: it was as expected, then flipped",
+            Self::TooLate => "as expected, but later than the budget",
+            Self::NoLongerDeviates => {
+                "as expected, but listed as a known deviation: the entry is out of date"
+            }
+            Self::ControlNeverWorked => "unproven: it did not work without the policies either",
+            Self::AllowNeverWorked => "it never worked, not even before the policies",
+            Self::TargetUnseen => {
+                "under these policies nobody else reaches that listener: nothing shows that it would answer"
+            }
+            Self::SourceUnseen => {
+                "under these policies the source reaches nobody else: nothing shows that it could"
+            }
+            Self::DnsFailed => "the DNS server was reached, and answered with an error",
+            Self::LocalError => "the source could not make the attempt",
+            Self::Garbled => "something else answered at that address",
+            Self::AnsweredByAnother => "answered, but the destination has no record of it",
+            Self::NoAttempt => "too few attempts were decided in time",
+            Self::EndNotAlive => "an end was not alive all the time",
+            Self::Hindered => "an end got too little CPU to prove anything",
+            Self::NetworkSlow => "the network was too slow just now to prove anything",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Matched => "matched",
+            Self::Mismatched => "mismatched",
+            Self::Unspecified => "unspecified",
+            Self::Unproven => "unproven",
+            Self::Inconclusive => "inconclusive",
+        })
+    }
+}
+
+/// What the source saw, in words.
+pub fn saw_text(observation: &Observation) -> String {
+    match observation {
+        Observation::Answered { answers } if answers.is_empty() => "answered".to_owned(),
+        Observation::Answered { answers } => format!("answered: {}", answers.join(", ")),
+        Observation::Silent => "silent".to_owned(),
+        Observation::Refused => "refused".to_owned(),
+        Observation::Unreachable { icmp_type, icmp_code } => {
+            format!("unreachable, ICMP type {icmp_type} code {icmp_code}")
+        }
+        Observation::Cut { reset: true } => "connected, then reset".to_owned(),
+        Observation::Cut { reset: false } => "connected, then silent".to_owned(),
+        Observation::DnsFailed { rcode } => format!("DNS answered {rcode}"),
+        Observation::Garbled => "answered with foreign bytes".to_owned(),
+        Observation::LocalError { errno, call } => {
+            format!("{call} failed: {}", std::io::Error::from_raw_os_error(*errno))
+        }
+    }
+}

@@ -332,8 +332,9 @@ impl<'a> Play<'a> {
 
     /// Hears the reports on the last attempts, late arrivals included.
     async fn last_words(&mut self) -> Result<(), Stop> {
-        let end = self.lane.now() + Duration::from_millis(self.pace.timeout_ms);
-        while self.lane.now() < end + LAST_WORDS {
+        let end = self.last_judged() + Duration::from_millis(self.pace.timeout_ms);
+        let enough = self.lane.now() + Duration::from_millis(self.pace.timeout_ms) + LAST_WORDS;
+        while self.lane.now() < enough {
             self.listen().await?;
             let book = self.lane.book();
             if self.keys.values().all(|key| book.heard_until(*key) > end) {
@@ -341,6 +342,16 @@ impl<'a> Play<'a> {
             }
         }
         Ok(())
+    }
+
+    /// When the last attempt of which silence counts may have been started: answers after a deletion need nothing more.
+    fn last_judged(&self) -> Moment {
+        match self.done.split_last() {
+            Some((last, before)) if last.after == After::Deletion && last.settled.is_some() => {
+                before.last().map_or(last.accepted, |done| done.ended)
+            }
+            _ => self.lane.now(),
+        }
     }
 
     async fn listen(&mut self) -> Result<(), Stop> {

@@ -18,6 +18,8 @@ const LATER_LABELS: usize = 2;
 /// A node is given this many times what a later change took there, or what the same change took on other nodes.
 const TIMES: u32 = 2;
 const TIMES_OTHERS: u32 = 4;
+/// A cluster on which nothing was ever enforced, and whose probers get too little CPU at times, is waited for this long.
+const UNSEEN: Duration = Duration::from_secs(30);
 /// A change that a node has not enforced says something after this long at the soonest.
 const SILENT: Duration = Duration::from_secs(2);
 
@@ -128,7 +130,7 @@ impl Pulses {
             _ if limits.nothing_enforced => return settle(),
             (Heart::None | Heart::Failed(_), Strain::Rested) => return settle(),
             // Nothing was ever seen to change, and CPU is there: it does not get better by waiting.
-            (_, Strain::Rested) if never_enforced => {
+            (_, strain) if never_enforced && (strain == Strain::Rested || waited >= UNSEEN) => {
                 return Chance::Had(format!(
                     "no change of this run was enforced anywhere within {} s",
                     text(waited)

@@ -40,6 +40,8 @@ const LATELY: Duration = Duration::from_secs(10);
 pub struct Done<'a> {
     /// Its title.
     pub title: String,
+    /// What its flows settled after.
+    pub after: After,
     /// When its last change was accepted.
     pub accepted: Moment,
     /// When it ended.

@@ -81,6 +81,7 @@ impl<'a> Play<'a> {
         }
         Ok(Done {
             title,
+            after,
             accepted,
             ended: self.lane.now(),
             limit: self.context.limits().settle(subject),

@@ -111,6 +111,7 @@ fn a_cluster_that_never_enforced_anything_is_not_waited_for_unless_cpu_is_scarce
     let none = pulses(&[]);
     assert!(had(&chance(&none, &["node1"], Strain::Rested, 15.0, &limits())));
     assert_eq!(chance(&none, &["node1"], Strain::Strained, 15.0, &limits()), Chance::Open);
+    assert!(had(&chance(&none, &["node1"], Strain::Strained, 30.0, &limits())));
 }
 
 #[test]

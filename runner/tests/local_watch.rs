@@ -69,7 +69,7 @@ where
     };
     let (outcome, done) =
         timeout(LIMIT, async { tokio::join!(run, during) }).await.context("it takes too long")?;
-    Ok((outcome?, done.context("the watch began")?))
+    Ok((outcome?.cleaned().await, done.context("the watch began")?))
 }
 
 /// The scenario's policy under its real name.

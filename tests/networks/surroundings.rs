@@ -41,6 +41,7 @@ pub fn trials(network: &Network) -> Vec<Trial> {
         trial("SIGINT cleans up", |network| signalled(network, "INT")),
         trial("SIGTERM cleans up", |network| signalled(network, "TERM")),
         trial("SIGKILL, then flowproof clean", killed),
+        trial("the report comes before the end of the namespaces", report_first),
         trial("a prober's pod is deleted while flows are tried", pod_deleted),
         trial("a listener's process is stopped", listener_stopped),
         trial("the API server is killed in the middle of a run", api_server_killed),
@@ -168,6 +169,23 @@ fn killed(network: &Network) -> Result<(), Failed> {
     check(listed.code == Some(0), "clean lists", &listed)?;
     let cleaned = Network::ran(network.flowproof(&["clean", "--all"]));
     check(cleaned.code == Some(0), "clean removes", &cleaned)
+}
+
+/// The namespace controller waits five seconds before it looks at a deletion; what was judged is told before that.
+fn report_first(network: &Network) -> Result<(), Failed> {
+    let (directory, file) = scenario(SCENARIO);
+    let saved = directory.path().join("saved.json");
+    let (file, save) = (file.display().to_string(), saved.display().to_string());
+    let child = network.flowproof(&["run", "--no-canary", "--save", &save, &file]).spawn();
+    let child = child.expect("flowproof can be started");
+    let outcome = Network::wait_for("the saved outcome", Duration::from_secs(60), || {
+        serde_json::from_str::<serde_json::Value>(&std::fs::read_to_string(&saved).ok()?).ok()
+    });
+    let there = network.namespaces();
+    let ran = end(child);
+    check(ran.code == Some(0), "it matches", &ran)?;
+    check(outcome["remains"] == json!([]), "nothing remained that was to go", &ran)?;
+    check(there.len() == 2, "its namespaces were still there", &ran)
 }
 
 fn real_namespace(network: &Network, logical: &str) -> String {

@@ -103,7 +103,7 @@ async fn play(
     });
     let mut context = Context::new(settings, Teller(sender), CancellationToken::new());
     context.watch = watch.map(Arc::new);
-    let outcome = run::run(cluster, scenarios, context, Live::default()).await?;
+    let outcome = run::run(cluster, scenarios, context, Live::default()).await?.cleaned().await;
     Ok((outcome, told.await?))
 }
 

@@ -6,6 +6,7 @@ use super::{
     output::{is_stdout, summary, write_to},
     run::{Play, cluster, kind, may_play, problems, scenarios_of, settings},
     say,
+    session::Session,
 };
 use crate::{
     check::{
@@ -13,7 +14,8 @@ use crate::{
         node::{self, NodeReport, State},
         table,
     },
-    report::live::Remark,
+    cluster::Cluster,
+    report::live::{Remark, Style},
     run::{Progress, Settings, run_id},
     scenarios,
 };
@@ -52,12 +54,38 @@ pub async fn check(args: Box<CheckArgs>) -> Result<u8, Failure> {
         settings: settings.clone(),
         watch: None,
     };
-    let mut outcome = whole.carry_out(play.progress, answer(&nodes)).await?;
+    let mut session = Session::begin(None);
+    // What fails here has created nothing.
+    let mut outcome = whole.carry_out(&mut session, play.progress, answer(&nodes)).await?;
+    let again = Again { cluster, settings, nodes: &nodes, style: play.progress };
+    let written = match again.play(&mut session, &mut outcome).await {
+        Ok(()) => write(&args, &Report::read(&nodes, &suite, &outcome), &outcome),
+        Err(failure) => Err(failure),
+    };
+    let changed = session.end().await.amend(&mut outcome);
+    written.and(play.outputs.finish(&outcome, changed))?;
+    let report = Report::read(&nodes, &suite, &outcome);
+    Ok(if outcome.interrupted { 130 } else { report.exit_code() })
+}
 
-    // A node that cannot take pods, or whose pods reach nobody, must not spoil the answer for its neighbour.
-    let reports = node::read_all(&nodes, &outcome.scenarios);
-    let spoilt = spoilt(&reports, &outcome.scenarios);
-    if !spoilt.is_empty() && !outcome.interrupted {
+/// The second round: a node that cannot take pods, or whose pods reach nobody, must not spoil the answer for its neighbour.
+struct Again<'a> {
+    cluster: Arc<dyn Cluster>,
+    settings: Settings,
+    nodes: &'a [String],
+    style: Style,
+}
+
+impl Again<'_> {
+    /// Plays the nodes again that were spoilt, and puts what that says in the place of what was said before. The first round is
+    /// removed meanwhile.
+    async fn play(self, session: &mut Session, outcome: &mut Outcome) -> Result<(), Failure> {
+        let nodes = self.nodes;
+        let reports = node::read_all(nodes, &outcome.scenarios);
+        let spoilt = spoilt(&reports, &outcome.scenarios);
+        if spoilt.is_empty() || outcome.interrupted {
+            return Ok(());
+        }
         let sound = |from: usize| {
             let mut others = (1..nodes.len()).map(|step| (from + step) % nodes.len());
             others.find(|other| is_sound(&reports, &outcome.scenarios, *other))
@@ -65,22 +93,19 @@ pub async fn check(args: Box<CheckArgs>) -> Result<u8, Failure> {
         let scenario =
             |index: usize| node::scenario(&nodes[index], sound(index).map(|other| nodes[other].as_str()));
         let again = Play {
-            cluster,
+            cluster: self.cluster,
             scenarios: spoilt.iter().copied().map(scenario).collect(),
             deviations: Vec::new(),
-            settings: Settings { run: run_id(), ..settings },
+            settings: Settings { run: run_id(), ..self.settings },
             watch: None,
         };
-        let again = again.carry_out(play.progress, Box::new(|_| None)).await?;
+        let again = again.carry_out(session, self.style, Box::new(|_| None)).await?;
         for (index, scenario) in spoilt.into_iter().zip(again.scenarios) {
             outcome.scenarios[index] = scenario;
         }
-        outcome.remains.extend(again.remains);
         outcome.interrupted |= again.interrupted;
+        Ok(())
     }
-    let report = Report::read(&nodes, &suite, &outcome);
-    write(&args, &report, &outcome)?;
-    Ok(if outcome.interrupted { 130 } else { report.exit_code() })
 }
 
 /// The nodes, by their index, of which another neighbour may tell more: a pod on the neighbour did not start, or nothing passed
@@ -106,7 +131,7 @@ fn is_sound(reports: &[NodeReport], outcomes: &[ScenarioOutcome], index: usize) 
 }
 
 /// The names of the nodes that can take pods.
-async fn nodes(play: &PlayArgs, cluster: &dyn crate::cluster::Cluster) -> Result<Vec<String>, Failure> {
+async fn nodes(play: &PlayArgs, cluster: &dyn Cluster) -> Result<Vec<String>, Failure> {
     let info = cluster.describe().await?;
     let wanted = crate::cli::run::labels(&play.pods.node_selector)?;
     let usable = info.nodes.into_iter().filter(|node| {
@@ -158,11 +183,5 @@ fn write(args: &CheckArgs, report: &Report, outcome: &Outcome) -> Result<(), Fai
     if own.chain(args.play.outputs.paths().map(std::path::PathBuf::as_path)).any(|path| elsewhere(&path)) {
         return Ok(());
     }
-    let mut text = table::text(report);
-    if !outcome.remains.is_empty() {
-        text.push_str("left behind: ");
-        text.push_str(&outcome.remains.join(", "));
-        text.push_str("\nremove it with: flowproof clean --all\n");
-    }
-    say(&text).map(drop)
+    say(&table::text(report)).map(drop)
 }

@@ -12,6 +12,7 @@ mod image;
 mod lint;
 mod output;
 mod run;
+mod session;
 
 pub use args::Cli;
 pub use failure::Failure;

@@ -4,6 +4,7 @@ use super::{
     Failure,
     args::{OutputArgs, ReportArgs},
     say,
+    session::Changed,
 };
 use crate::report::{github, html, junit, table};
 use flowproof_core::outcome::{self, Outcome};
@@ -47,7 +48,8 @@ impl OutputArgs {
         Ok(())
     }
 
-    /// Writes all reports that were asked for; `after` follows the tables.
+    /// Writes the reports that were asked for, as soon as everything is judged; `after` follows the tables. JSON on stdout is one
+    /// document, which waits for what [`finish`](Self::finish) knows.
     pub fn write(&self, outcome: &Outcome, after: &str) -> Result<(), Failure> {
         self.files(outcome, Vec::new())?;
         if !self.paths().any(|path| is_stdout(path)) {
@@ -56,12 +58,14 @@ impl OutputArgs {
         summary(&github::markdown(outcome))
     }
 
+    /// Ends the reports when it is known what remains: writes JSON to stdout, and saves again what has changed since.
+    pub fn finish(&self, outcome: &Outcome, changed: Changed) -> Result<(), Failure> {
+        self.json(outcome, |path| is_stdout(path) || changed == Changed::Yes)
+    }
+
     /// Writes the files that were asked for; `first` are `JUnit` suites to put before those of the scenarios.
     pub fn files(&self, outcome: &Outcome, first: Vec<TestSuite>) -> Result<(), Failure> {
-        for path in &self.save {
-            let json = serde_json::to_string(outcome).expect("an outcome is valid JSON");
-            write_to(path, &(json + "\n"))?;
-        }
+        self.json(outcome, |path| !is_stdout(path))?;
         if let Some(path) = &self.html {
             let page =
                 html::html(outcome).map_err(|error| Failure::set_up(format!("the HTML report: {error}")))?;
@@ -71,6 +75,14 @@ impl OutputArgs {
             let xml = junit::xml(outcome, first)
                 .map_err(|error| Failure::set_up(format!("the JUnit report: {error}")))?;
             write_to(path, &xml)?;
+        }
+        Ok(())
+    }
+
+    fn json(&self, outcome: &Outcome, wanted: impl Fn(&Path) -> bool) -> Result<(), Failure> {
+        for path in self.save.iter().filter(|path| wanted(path)) {
+            let json = serde_json::to_string(outcome).expect("an outcome is valid JSON");
+            write_to(path, &(json + "\n"))?;
         }
         Ok(())
     }
@@ -118,4 +130,39 @@ pub fn read(path: &Path) -> Result<Outcome, Failure> {
 
 pub fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
     Failure::usage(format!("{} cannot be written: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::session::Ended;
+
+    const SAVED: &str = include_str!("../../core/src/outcome/read/version-1.json");
+
+    #[test]
+    fn what_is_known_in_the_end_only_is_saved_then() {
+        let outcome = outcome::read(SAVED).expect("it is readable");
+        let left = Ended { remains: vec!["app-k7-0 (a finalizer)".into()], interrupted: false };
+        let interrupted = Ended { remains: Vec::new(), interrupted: true };
+        for (ended, changed) in
+            [(Ended::default(), Changed::No), (left, Changed::Yes), (interrupted, Changed::Yes)]
+        {
+            let folder = tempfile::tempdir().expect("a directory");
+            let path = folder.path().join("saved.json");
+            let outputs =
+                OutputArgs { save: vec![path.clone(), "-".into()], html: None, junit: None, quiet: true };
+            let saved = || read(&path).expect("it was saved");
+            outputs.files(&outcome, Vec::new()).expect("it can be written");
+            assert_eq!(saved(), outcome, "before it is known what remains");
+
+            let mut amended = outcome.clone();
+            assert_eq!(ended.amend(&mut amended), changed, "{ended:?}");
+            std::fs::write(&path, SAVED).expect("it can be written");
+            outputs.finish(&amended, changed).expect("it can be written");
+            assert_eq!(saved().remains, ended.remains);
+            assert_eq!(saved().interrupted, ended.interrupted);
+            let written_again = std::fs::read_to_string(&path).expect("it is there") != SAVED;
+            assert_eq!(written_again, changed == Changed::Yes, "{ended:?}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use super::{
         ClusterKind, FamilyChoice, KubeArgs, PlacementChoice, PlayArgs, PodArgs, RunArgs, ViaChoice,
         WatchArgs,
     },
+    session::Session,
 };
 use crate::{
     cluster::Cluster,
@@ -14,7 +15,7 @@ use crate::{
     problems::FileProblems,
     report::live,
     run::{
-        Context, Live, Settings, Teller, run as play,
+        Context, Judged, Settings, Teller, run as play,
         watch::{Watch, WatchOptions},
     },
     scenarios,
@@ -43,10 +44,11 @@ pub async fn run(args: Box<RunArgs>) -> Result<u8, Failure> {
         timeout: args.timeout,
         ..defaults
     };
-    let outcome = carry_out(&args.play, kind, settings, None).await?;
-    let kept = args.keep && outcome.conclusion() != Conclusion::Interrupted;
-    args.play.outputs.write(&outcome, &if kept { kept_text(&outcome) } else { String::new() })?;
-    Ok(outcome.conclusion().exit_code())
+    let after = |outcome: &Outcome| {
+        let kept = args.keep && outcome.conclusion() != Conclusion::Interrupted;
+        if kept { kept_text(outcome) } else { String::new() }
+    };
+    carry_out(&args.play, kind, settings, None, after).await
 }
 
 /// Carries out `flowproof watch`; returns the exit code.
@@ -55,18 +57,17 @@ pub async fn watch(args: Box<WatchArgs>) -> Result<u8, Failure> {
     let options = WatchOptions { at_least, until_stable, command };
     let kind = kind(&play);
     let settings = settings(&play, kind)?;
-    let outcome = carry_out(&play, kind, settings, Some(options)).await?;
-    play.outputs.write(&outcome, "")?;
-    Ok(outcome.conclusion().exit_code())
+    carry_out(&play, kind, settings, Some(options), |_| String::new()).await
 }
 
-/// Plays the scenarios of the arguments.
+/// Plays the scenarios of the arguments and reports; `after` follows the tables. Returns the exit code.
 async fn carry_out(
     args: &PlayArgs,
     kind: ClusterKind,
     settings: Settings,
     watch: Option<WatchOptions>,
-) -> Result<Outcome, Failure> {
+    after: impl FnOnce(&Outcome) -> String,
+) -> Result<u8, Failure> {
     let scenarios = scenarios_of(args)?;
     may_play(args, kind, &scenarios)?;
     let deviations = scenarios::known_deviations(&args.paths).map_err(|wrong| problems(&wrong))?;
@@ -83,8 +84,14 @@ async fn carry_out(
     args.outputs.check()?;
     let cluster = cluster(args, kind).await?;
     let watch = watch.map(|options| Arc::new(Watch::new(options, CancellationToken::new())));
+    let mut session = Session::begin(watch.as_ref().map(|watch| watch.end.clone()));
     let play = Play { cluster, scenarios, deviations, settings, watch };
-    play.carry_out(args.progress, Box::new(|_| None)).await
+    // What fails here has created nothing.
+    let mut outcome = play.carry_out(&mut session, args.progress, Box::new(|_| None)).await?;
+    let written = args.outputs.write(&outcome, &after(&outcome));
+    let changed = session.end().await.amend(&mut outcome);
+    written.and(args.outputs.finish(&outcome, changed))?;
+    Ok(outcome.conclusion().exit_code())
 }
 
 /// What is played where.
@@ -102,21 +109,23 @@ pub struct Play {
 }
 
 impl Play {
-    /// Plays it, tells progress, and listens for signals meanwhile.
-    pub async fn carry_out(self, style: live::Style, remark: live::Remark) -> Result<Outcome, Failure> {
+    /// Plays it and tells progress; returns when everything is judged. The session waits for the removal in its end.
+    pub async fn carry_out(
+        self,
+        session: &mut Session,
+        style: live::Style,
+        remark: live::Remark,
+    ) -> Result<Outcome, Failure> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let live_report = tokio::spawn(live::tell(style, receiver, remark));
-        let cancel = CancellationToken::new();
-        let live = Live::default();
-        let ends = Ends { watch: self.watch.as_ref().map(|watch| watch.end.clone()), run: cancel.clone() };
-        let signals = tokio::spawn(listen_for_signals(ends, live.clone(), self.settings.run.clone()));
-        let mut context = Context::new(self.settings, Teller(sender), cancel);
+        let mut context = Context::new(self.settings, Teller(sender), session.cancel.clone());
         context.deviations = Arc::new(self.deviations);
         context.watch = self.watch;
-        let outcome = play(self.cluster, self.scenarios, context, live).await;
-        signals.abort();
+        let judged = play(self.cluster, self.scenarios, context, session.live.clone()).await;
         let _ = live_report.await;
-        Ok(outcome?)
+        let Judged { outcome, clean_up } = judged?;
+        session.await_in_the_end(clean_up);
+        Ok(outcome)
     }
 }
 
@@ -360,43 +369,4 @@ fn kept_text(outcome: &Outcome) -> String {
         "kept as asked:\n  {namespaces}\nlook at one:  kubectl -n NAMESPACE get pods,networkpolicies -o wide\n\
          enter a pod:  kubectl -n NAMESPACE debug POD -it --image=nicolaka/netshoot --target=prober\n"
     )
-}
-
-/// What signals end, in this order.
-struct Ends {
-    watch: Option<CancellationToken>,
-    run: CancellationToken,
-}
-
-/// The first signal ends a watch, which is then reported; the next one (of a run, the first) ends the run and cleans up; one
-/// more leaves at once and says what remains.
-async fn listen_for_signals(ends: Ends, live: Live, run: String) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
-    let mut next = async || {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
-    if let Some(watch) = ends.watch {
-        next().await;
-        watch.cancel();
-        let _ =
-            writeln!(std::io::stderr(), "the watch ends; once more to remove everything without a report");
-    }
-    next().await;
-    ends.run.cancel();
-    let _ = writeln!(std::io::stderr(), "interrupted: removing what was created; once more to leave at once");
-    next().await;
-    let traces = live.traces();
-    let mut stderr = std::io::stderr().lock();
-    if !traces.is_empty() {
-        let _ = writeln!(stderr, "left behind: {}\nremove it with: flowproof clean {run}", traces.join(", "));
-    }
-    std::process::exit(i32::from(Conclusion::Interrupted.exit_code()));
 }

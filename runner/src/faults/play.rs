@@ -230,7 +230,8 @@ async fn in_own_cluster(
     // Nobody listens: the matrix has its own progress. Known deviations are those of other networks: none counts here.
     let (teller, _) = mpsc::unbounded_channel();
     let context = Context::new(settings, Teller(teller), CancellationToken::new());
-    let outcome = run::run(Arc::clone(&cluster) as _, vec![scenario], context, Live::default()).await?;
+    let judged = run::run(Arc::clone(&cluster) as _, vec![scenario], context, Live::default()).await?;
+    let outcome = judged.cleaned().await;
     let telling = if local.keep_states { cluster.telling_faults().await? } else { Vec::new() };
     Ok((outcome, telling))
 }

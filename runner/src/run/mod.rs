@@ -1,10 +1,11 @@
 //! A run: scenarios in, outcome out.
 //!
 //! Scenarios with equal topologies share a lane, one after the other; lanes run side by side. A scenario that may
-//! concern pods of others runs alone. The canary runs beside the first scenarios. Whatever happens, every lane that was
-//! begun is removed before the outcome is returned, unless it is to be kept.
+//! concern pods of others runs alone. The canary runs beside the first scenarios. Whatever happens, the removal of every lane
+//! that was begun has begun when the outcome is returned, unless it is to be kept; [`CleanUp`] waits for its end.
 
 mod canary;
+mod clean_up;
 mod id;
 mod lane;
 mod places;
@@ -15,6 +16,7 @@ mod schedule;
 mod settings;
 pub mod watch;
 
+pub use clean_up::{CleanUp, Judged, Live};
 pub use id::run_id;
 pub use progress::{Phase, Progress, Teller};
 pub use settings::{Context, Jobs, Settings};
@@ -33,7 +35,7 @@ use places::Places;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -47,7 +49,7 @@ const FIRST_LANE_ALONE: Duration = Duration::from_secs(5);
 /// Most scenarios that are urgent and played side by side from the start.
 const MOST_URGENT: usize = 16;
 
-/// Plays the scenarios on the cluster.
+/// Plays the scenarios on the cluster; returns as soon as everything is judged, while the lanes are removed.
 ///
 /// Fails only before anything was created; whatever goes wrong later is part of the outcome.
 pub async fn run(
@@ -55,7 +57,7 @@ pub async fn run(
     scenarios: Vec<Scenario>,
     mut context: Context,
     live: Live,
-) -> Result<Outcome, ClusterError> {
+) -> Result<Judged, ClusterError> {
     let zero = Instant::now();
     let started = jiff::Timestamp::now();
     let info = cluster.describe().await?;
@@ -90,8 +92,8 @@ pub async fn run(
         context,
     };
     let (canary, played, watch) = run.all(&scenarios).await;
-    let remains = run.clean().await;
     let context = &run.context;
+    let clean_up = run.clean();
     let outcome = Outcome {
         schema: outcome::schema(),
         run: context.settings.run.clone(),
@@ -110,26 +112,11 @@ pub async fn run(
         canary: canary.map(|outcome| canary::read(&outcome)),
         scenarios: played,
         watch,
-        remains,
+        remains: if context.settings.keep { run.live.traces() } else { Vec::new() },
         interrupted: context.cancel.is_cancelled(),
     };
     context.teller.tell(Progress::Done(Box::new(outcome.clone())));
-    Ok(outcome)
-}
-
-/// The real namespaces that exist now because of the run: what a second Ctrl-C leaves behind.
-#[derive(Clone, Default)]
-pub struct Live(Arc<Mutex<Vec<crate::cluster::Lane>>>);
-
-impl Live {
-    /// Their names, and those of what holds shadows in live namespaces.
-    pub fn traces(&self) -> Vec<String> {
-        self.lanes().iter().flat_map(crate::cluster::Lane::traces).collect()
-    }
-
-    fn lanes(&self) -> std::sync::MutexGuard<'_, Vec<crate::cluster::Lane>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    Ok(Judged { outcome, clean_up })
 }
 
 struct Run {
@@ -364,7 +351,7 @@ impl Run {
         };
         let pods = spec.topology.workloads.len();
         self.context.teller.tell(Progress::Deploying { lane: number, pods });
-        self.live.lanes().push(spec.real());
+        self.live.enter(spec.real());
         let begun = Instant::now();
         tokio::select! {
             deployed = Lane::deploy(spec) => {
@@ -390,31 +377,22 @@ impl Run {
         Ok(topology)
     }
 
-    /// Has a lane removed, without waiting for its end; what fails is tried again by [`Run::clean`].
+    /// Has a lane removed, without waiting for its end; what fails is tried again by [`CleanUp`].
     async fn retire(&self, lane: Lane) {
         if !self.context.settings.keep {
             let _ = lane.remove(Wait::Accepted).await;
         }
     }
 
-    /// Removes what is left of all lanes and waits for the end of it; returns what remains.
-    async fn clean(&self) -> Vec<String> {
+    /// Begins to remove what is left of all lanes.
+    fn clean(&self) -> CleanUp {
+        let run = &self.context.settings.run;
         if self.context.settings.keep {
-            return self.live.traces();
+            return CleanUp::kept(run, &self.live);
         }
-        let lanes = self.live.lanes().clone();
-        let namespaces = lanes.iter().map(|lane| lane.namespaces.len()).sum();
+        let namespaces = self.live.of_run(run).iter().map(|lane| lane.namespaces.len()).sum();
         self.context.teller.tell(Progress::Cleaning { namespaces });
-        let removed = join_all(lanes.iter().map(|lane| self.cluster.remove(lane, Wait::UntilGone))).await;
-        let remains = lanes.iter().zip(removed).filter_map(|(lane, removed)| {
-            let error = removed.err()?;
-            Some(format!("{} ({error})", lane.traces().join(", ")))
-        });
-        let remains: Vec<String> = remains.collect();
-        if remains.is_empty() {
-            self.live.lanes().clear();
-        }
-        remains
+        CleanUp::begin(Arc::clone(&self.cluster), run, &self.live)
     }
 
     fn unplayed(&self, scenario: &Scenario, end: End) -> ScenarioOutcome {

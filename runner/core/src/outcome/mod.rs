@@ -39,7 +39,7 @@ pub struct Outcome {
     pub run: String,
     /// When it began (RFC 3339, UTC).
     pub started: String,
-    /// How long it took.
+    /// How long it took until everything was judged.
     pub took_ms: u64,
     /// Version of flowproof.
     pub flowproof: String,

@@ -1,0 +1,108 @@
+//! From the first signal that is listened for to the last object that is gone: one session plays one run, or several.
+
+use crate::run::{CleanUp, Live};
+use flowproof_core::outcome::{Conclusion, Outcome};
+use futures::future::join_all;
+use std::io::Write;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What is played between the start of the program and its end.
+pub struct Session {
+    /// The user wants everything to end.
+    pub cancel: CancellationToken,
+    /// What exists in the cluster because of it.
+    pub live: Live,
+    clean_ups: Vec<CleanUp>,
+    signals: JoinHandle<()>,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// What remains although it was to be removed.
+    pub remains: Vec<String>,
+    /// Whether the user had enough, be it after everything was judged.
+    pub interrupted: bool,
+}
+
+impl Session {
+    /// Listens for signals from now on. The first one ends the watch, if there is one.
+    pub fn begin(watch: Option<CancellationToken>) -> Self {
+        let (cancel, live) = (CancellationToken::new(), Live::default());
+        let signals = tokio::spawn(listen_for_signals(watch, cancel.clone(), live.clone()));
+        Self { cancel, live, clean_ups: Vec::new(), signals }
+    }
+
+    /// Has the session wait for a removal before it ends.
+    pub fn await_in_the_end(&mut self, clean_up: CleanUp) {
+        self.clean_ups.push(clean_up);
+    }
+
+    /// Waits until everything is gone, and tells on stderr what is not.
+    pub async fn end(self) -> Ended {
+        let remains = join_all(self.clean_ups.into_iter().map(CleanUp::end)).await.concat();
+        self.signals.abort();
+        if !remains.is_empty() {
+            tell_remains(&remains, &self.live);
+        }
+        Ended { remains, interrupted: self.cancel.is_cancelled() }
+    }
+}
+
+impl Ended {
+    /// Adds to an outcome what its reports could not know; says whether that changes it.
+    pub fn amend(&self, outcome: &mut Outcome) -> Changed {
+        let changed = !self.remains.is_empty() || self.interrupted && !outcome.interrupted;
+        outcome.remains.extend(self.remains.iter().cloned());
+        outcome.interrupted |= self.interrupted;
+        if changed { Changed::Yes } else { Changed::No }
+    }
+}
+
+/// Whether an outcome is another one than was reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// What was saved of it has to be saved again.
+    Yes,
+    /// Its reports are right.
+    No,
+}
+
+fn tell_remains(remains: &[String], live: &Live) {
+    let runs = live.runs().into_iter().collect::<Vec<_>>().join(" ");
+    let text = format!("left behind: {}\nremove it with: flowproof clean {runs}", remains.join(", "));
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The first signal ends a watch, which is then reported; the next one (of a run, the first) ends the run and cleans up; one
+/// more leaves at once and says what remains.
+async fn listen_for_signals(watch: Option<CancellationToken>, run: CancellationToken, live: Live) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    let mut next = async || {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    if let Some(watch) = watch {
+        next().await;
+        watch.cancel();
+        let _ =
+            writeln!(std::io::stderr(), "the watch ends; once more to remove everything without a report");
+    }
+    next().await;
+    run.cancel();
+    let _ = writeln!(std::io::stderr(), "interrupted: removing what was created; once more to leave at once");
+    next().await;
+    let traces = live.traces();
+    if !traces.is_empty() {
+        tell_remains(&traces, &live);
+    }
+    std::process::exit(i32::from(Conclusion::Interrupted.exit_code()));
+}

@@ -171,8 +171,8 @@ pub struct Lane {
     pub pods: Vec<PodSpec>,
     /// The Services.
     pub services: Vec<ServiceSpec>,
-    /// Limit for the whole deployment.
-    pub deadline: Duration,
+    /// How long the deployment may make no headway: as long as pods come up, the others are waited for.
+    pub without_headway: Duration,
 }
 
 /// A pod to start.

@@ -99,7 +99,7 @@ async fn misses_the_image(Ground { kube, options, .. }: Ground) -> Result<()> {
             }
             other => bail!("{other:?}"),
         }
-        ensure!(took < lane.deadline / 2, "it took {took:?}");
+        ensure!(took < lane.without_headway / 2, "it took {took:?}");
     }
     Ok(())
 }
@@ -251,7 +251,7 @@ async fn misses_a_deleted_pod(Ground { kube, lab, .. }: Ground) -> Result<()> {
 
 async fn cannot_be_scheduled(kube: Arc<Kube>) -> Result<()> {
     let mut lane = lane(&kube.describe().await?, 1, 2);
-    lane.deadline = Duration::from_secs(5);
+    lane.without_headway = Duration::from_secs(5);
     lane.pods[1].node = "nowhere".into();
     let answer = kube.deploy(&lane).await.map(drop);
     kube.remove(&lane, Wait::Accepted).await?;

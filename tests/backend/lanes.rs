@@ -58,7 +58,7 @@ pub(crate) fn lane(info: &ClusterInfo, namespaces: usize, pods: usize) -> Lane {
             selector: labels("app", "pod-0"),
             ports: vec![ServicePort { listener: LISTENERS[0], target: TargetPort::Name("main".into()) }],
         }],
-        deadline: Duration::from_secs(60),
+        without_headway: Duration::from_secs(60),
     }
 }
 

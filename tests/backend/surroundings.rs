@@ -227,7 +227,7 @@ pub(crate) async fn forbidden(ground: Ground) -> Result<()> {
 /// A node whose kubelet died: its pods do not come up, and the reason names the node.
 pub(crate) async fn dead_kubelet(Ground { kube, lab, .. }: Ground) -> Result<()> {
     let mut lane = lane(&kube.describe().await?, 1, 1);
-    lane.deadline = Duration::from_secs(6);
+    lane.without_headway = Duration::from_secs(6);
     let node = lane.pods[0].node.clone();
     lab.run(&["kill", &format!("{node}-kubelet")]);
     let answer = kube.deploy(&lane).await.map(drop);

@@ -24,7 +24,7 @@ use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
 
 /// A node that has not enforced a policy by then is worth a word.
 const SETTLE: Duration = Duration::from_secs(10);
-/// A node whose pods are not up by then is told, instead of being waited for.
+/// A node on which no pod has come on for so long is told, instead of being waited for.
 const DEPLOY: Duration = Duration::from_secs(45);
 
 /// Carries out `flowproof check`; returns the exit code.

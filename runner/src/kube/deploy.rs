@@ -1,6 +1,12 @@
 //! Creates a lane, everything at once, and waits for its pods; restarts a pod.
 
-use super::{Kube, failure, object, watched::Watched};
+use super::{
+    Kube, failure,
+    headway::{LONGEST, Limits},
+    object,
+    up::{GivenUp, with_headway},
+    watched::{Seen, Watched},
+};
 use crate::cluster::{ClusterError, Deployed, Lane, Pod, PodName, PodSpec, RUN_LABEL};
 use flowproof_core::scenario::Labels;
 use futures::{
@@ -13,8 +19,9 @@ use kube::{Api, ResourceExt, api::DeleteParams, runtime::watcher};
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// Limit for a restart: the end of the old pod (a grace period of 1 s and the node's own work) and the start of the new.
-const RESTART_DEADLINE: Duration = Duration::from_mins(1);
+/// Longest time without headway at the end of an old pod (a grace period of 1 s and the node's own work), and at the start of a
+/// new one.
+const RESTART: Duration = Duration::from_mins(1);
 
 /// How many pods of a namespace are created at once: a large lane must not run into the API server's limits.
 const AT_ONCE: usize = 32;
@@ -24,7 +31,7 @@ type ClusterIps = Vec<(PodName, Vec<IpAddr>)>;
 
 impl Kube {
     pub(super) async fn deploy_lane(&self, lane: &Lane) -> Result<Deployed, ClusterError> {
-        let deadline = Instant::now() + lane.deadline;
+        let deadline = Instant::now() + lane.without_headway;
         self.ledger().enter(lane);
         let watched = self.pods_of(&lane.run);
         // Every creation is awaited even when another one failed: what is created after a removal would stay behind.
@@ -40,13 +47,12 @@ impl Kube {
         let mut addresses: BTreeMap<PodName, Vec<IpAddr>> = created.into_iter().flatten().collect();
         let services =
             lane.services.iter().map(|spec| addresses.remove(&spec.name).unwrap_or_default()).collect();
-        let names: Vec<&PodName> = lane.pods.iter().map(|pod| &pod.name).collect();
-        let pods = self.all_up(&watched, &names, deadline).boxed().await?;
+        let pods: Vec<&PodSpec> = lane.pods.iter().collect();
+        let pods = self.all_up(&watched, &pods, limits(lane.without_headway)).boxed().await?;
         Ok(Deployed { pods, services })
     }
 
     pub(super) async fn restart_pod(&self, pod: &PodSpec) -> Result<Pod, ClusterError> {
-        let deadline = Instant::now() + RESTART_DEADLINE;
         let watched = self.pods_of(&pod.run);
         let api: Api<Object> = Api::namespaced(self.client.clone(), &pod.name.namespace);
         let context = format!("delete pod {}", pod.name);
@@ -58,18 +64,16 @@ impl Kube {
             Err(status) if status.code != 404 => return Err(failure::failed(&context, &status)),
             _ => {}
         }
-        let gone = watched.until(deadline, |seen| {
+        let gone = |seen: &Seen<Object>| {
             let present = seen.objects.get(&pod.name).is_some_and(|object| object.uid() == old);
             (seen.listed && !present).then_some(())
-        });
-        if gone.await.is_none() {
+        };
+        let ending = |_: &Seen<Object>| vec![(pod, old.clone().unwrap_or_default())];
+        if let Err(GivenUp { waited, .. }) = with_headway(&watched, limits(RESTART), gone, ending).await {
             return Err(ClusterError::PodFailed {
                 pod: pod.name.clone(),
                 node: Some(pod.node.clone()),
-                why: format!(
-                    "the old pod did not end within {} s of its deletion",
-                    RESTART_DEADLINE.as_secs()
-                ),
+                why: format!("the old pod did not end within {} s of its deletion", waited.as_secs()),
                 hint: "is the kubelet of its node alive?".into(),
             });
         }
@@ -77,10 +81,9 @@ impl Kube {
     }
 
     pub(super) async fn start_pod(&self, pod: &PodSpec) -> Result<Pod, ClusterError> {
-        let deadline = Instant::now() + RESTART_DEADLINE;
         let watched = self.pods_of(&pod.run);
         self.create_pod(pod).await?;
-        let mut up = self.all_up(&watched, &[&pod.name], deadline).boxed().await?;
+        let mut up = self.all_up(&watched, &[pod], limits(RESTART)).boxed().await?;
         Ok(up.remove(0))
     }
 
@@ -124,4 +127,8 @@ impl Kube {
         pods?;
         services.into_iter().collect()
     }
+}
+
+fn limits(without_headway: Duration) -> Limits {
+    Limits { without_headway, in_all: LONGEST.max(without_headway) }
 }

@@ -89,7 +89,7 @@ mod tests {
             namespaces: BTreeMap::from([(namespace.to_owned(), BTreeMap::new())]),
             pods: Vec::new(),
             services: Vec::new(),
-            deadline: Duration::ZERO,
+            without_headway: Duration::ZERO,
         }
     }
 

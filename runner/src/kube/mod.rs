@@ -11,6 +11,7 @@
 //! | [`deploy`] | creates a lane and waits for its pods; restarts a pod |
 //! | [`create`] | creates single objects, and what a pod needs before it |
 //! | [`up`] | waits until pods are up; finds out why one is not |
+//! | [`headway`] | whether pods make headway, node by node, and when waiting for them is over |
 //! | [`progress`] | how far a pod has come, and what holds it up |
 //! | [`shadow`] | shadows of live workloads, and what holds them |
 //! | [`stream`] | the exec stream to a prober |
@@ -26,6 +27,7 @@ mod create;
 mod deploy;
 mod describe;
 mod failure;
+mod headway;
 mod kinds;
 mod ledger;
 mod object;

@@ -341,7 +341,7 @@ mod tests {
             namespaces: BTreeMap::new(),
             pods: vec![spec.clone()],
             services: Vec::new(),
-            deadline: Duration::ZERO,
+            without_headway: Duration::ZERO,
         };
         let options = KubeOptions { capture, ..KubeOptions::default() };
         let pod = pod(&spec, &options, "image").expect("a pod");

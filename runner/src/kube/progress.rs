@@ -1,5 +1,6 @@
 //! How far a pod has come on its way to a prober that can be attached, and what holds it up.
 
+use super::headway::Stage;
 use crate::cluster::{Pod, PodName};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod as Object};
 
@@ -66,6 +67,33 @@ pub(super) fn of(pod: &Object) -> Progress {
             held(&format!("node {node} has not reported on it yet"), "is the kubelet of that node alive?")
         }
         None => held("the scheduler has not looked at it yet", "does the scheduler run?"),
+    }
+}
+
+/// How far a pod has come, by its status.
+pub(super) fn stage(pod: &Object) -> Stage {
+    let status = pod.status.as_ref();
+    let condition = |kind: &str| {
+        let conditions = status.and_then(|status| status.conditions.as_ref());
+        conditions.into_iter().flatten().find(|condition| condition.type_ == kind)
+    };
+    let holds = |kind: &str| condition(kind).is_some_and(|condition| condition.status == "True");
+    let has_address = status.and_then(|status| status.pod_ips.as_ref()).is_some_and(|all| !all.is_empty());
+    let reported = status.is_some_and(|status| {
+        status.start_time.is_some() || status.container_statuses.as_ref().is_some_and(|all| !all.is_empty())
+    });
+    if matches!(of(pod), Progress::Up(_)) {
+        Stage::Up
+    } else if has_address || holds("PodReadyToStartContainers") {
+        Stage::Connected
+    } else if reported {
+        Stage::Taken
+    } else if pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()) {
+        Stage::Scheduled
+    } else if condition("PodScheduled").is_some() {
+        Stage::Unplaced
+    } else {
+        Stage::Known
     }
 }
 
@@ -183,6 +211,45 @@ mod tests {
         assert!(
             matches!(judge(&refused), Progress::Failed(reason) if reason.why.contains("SysctlForbidden: m"))
         );
+    }
+
+    #[test]
+    fn a_pod_passes_one_stage_after_the_other() {
+        let stage_of = |node: Option<&str>, status: Value| {
+            let pod = json!({
+                "metadata": { "namespace": "app", "name": "api" },
+                "spec": { "nodeName": node, "containers": [] },
+                "status": status,
+            });
+            stage(&serde_json::from_value(pod).expect("it is a pod"))
+        };
+        let condition = |kind: &str, status: &str| json!([{ "type": kind, "status": status }]);
+        let started = "2026-01-01T00:00:00Z";
+        let creating = || {
+            container("i", 0, &json!({ "waiting": { "reason": "ContainerCreating" } }))["containerStatuses"]
+                .clone()
+        };
+        let cases = [
+            (None, json!({}), Stage::Known),
+            (None, json!({ "conditions": condition("PodScheduled", "False") }), Stage::Unplaced),
+            (Some("n1"), json!({ "conditions": condition("PodScheduled", "True") }), Stage::Scheduled),
+            (Some("n1"), json!({ "startTime": started }), Stage::Taken),
+            (Some("n1"), json!({ "startTime": started, "containerStatuses": creating() }), Stage::Taken),
+            (
+                Some("n1"),
+                json!({ "startTime": started, "containerStatuses": creating(), "conditions": condition("PodReadyToStartContainers", "True") }),
+                Stage::Connected,
+            ),
+            (
+                Some("n1"),
+                json!({ "startTime": started, "containerStatuses": creating(), "podIPs": [{ "ip": "10.0.0.7" }] }),
+                Stage::Connected,
+            ),
+            (Some("n1"), container("i", 0, &json!({ "running": {} })), Stage::Up),
+        ];
+        for (node, status, expected) in cases {
+            assert_eq!(stage_of(node, status.clone()), expected, "{status}");
+        }
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use super::{
     Kube, failure,
+    headway::{Awaited, Decision, Headway, Limits, Sight},
     progress::{self, Progress, Reason},
     watched::{Seen, Watched},
 };
-use crate::cluster::{ClusterError, Pod, PodName};
+use crate::cluster::{ClusterError, Pod, PodName, PodSpec};
 use k8s_openapi::api::core::v1::{Event, Node, Pod as Object};
 use kube::{Api, api::ListParams};
 use std::time::Duration;
@@ -17,48 +18,62 @@ struct Stopped {
     reason: Reason,
 }
 
+/// Why a wait was given up, and after how long.
+pub(super) struct GivenUp {
+    pub(super) decision: Decision,
+    pub(super) waited: Duration,
+}
+
 impl Kube {
-    /// Waits until all pods are up, in the order given. Fails as soon as one of them cannot come up any more, and at the
-    /// deadline, with the first one that is held up.
+    /// Waits until all pods are up, in the order given. Fails as soon as one of them cannot come up any more, and when one of
+    /// them is held up for too long.
     pub(super) async fn all_up(
         &self,
         watched: &Watched<Object>,
-        names: &[&PodName],
-        deadline: Instant,
+        pods: &[&PodSpec],
+        limits: Limits,
     ) -> Result<Vec<Pod>, ClusterError> {
-        let begun = Instant::now();
-        let ended = watched.until(deadline, |seen| match survey(seen, names) {
-            Ok(pods) if pods.len() == names.len() => Some(Ok(pods)),
+        let find = |seen: &Seen<Object>| match survey(seen, pods) {
+            Ok(up) if up.len() == pods.len() => Some(Ok(up)),
             Ok(_) => None,
             Err(stopped) => Some(Err(stopped)),
-        });
-        match ended.await {
-            Some(Ok(pods)) => Ok(pods),
-            Some(Err(Stopped { pod, reason })) => Err(self.explain(pod, reason, watched).await),
-            None => {
-                let (held, others, problem) = watched.now(|seen| {
-                    let mut held =
-                        names.iter().filter_map(|name| Some(((*name).clone(), holding(seen, name)?)));
-                    let first = held.next();
-                    (first, held.count(), seen.problem.clone())
-                });
-                let Some((pod, mut reason)) = held else {
-                    // The last one came up between the deadline and this look.
-                    return watched
-                        .now(|seen| survey(seen, names))
-                        .map_err(|stopped| pod_failed(stopped.pod, None, stopped.reason));
-                };
-                let waited = begun.elapsed().max(Duration::from_secs(1)).as_secs();
-                reason.why = match others {
-                    0 => format!("not up after {waited} s: {}", reason.why),
-                    _ => format!("not up after {waited} s, like {others} others: {}", reason.why),
-                };
-                if let Some(problem) = problem {
-                    reason.why = format!("{} (the watch on pods does not work: {problem})", reason.why);
-                }
-                Err(self.explain(pod, reason, watched).await)
-            }
+        };
+        match with_headway(watched, limits, find, |seen| held(seen, pods)).await {
+            Ok(Ok(up)) => Ok(up),
+            Ok(Err(Stopped { pod, reason })) => Err(self.explain(pod, reason, watched).await),
+            Err(given_up) => Err(self.given_up(&given_up, pods, watched).await),
         }
+    }
+
+    /// Says of the pod that is to blame why it is not up.
+    async fn given_up(
+        &self,
+        GivenUp { decision, waited }: &GivenUp,
+        pods: &[&PodSpec],
+        watched: &Watched<Object>,
+    ) -> ClusterError {
+        let (reason, problem) = watched.now(|seen| {
+            let held = held(seen, pods);
+            let index = match decision {
+                Decision::Stalled { pod, .. } | Decision::Slow { pod } => *pod,
+                Decision::Wait { .. } => 0,
+            };
+            let pod = held.get(index).or(held.first()).map(|(pod, _)| &pod.name);
+            let why = pod.and_then(|pod| Some((pod.clone(), holding(seen, pod)?)));
+            let words = decision.words(*waited, held.len().saturating_sub(1));
+            (why.map(|(pod, reason)| (pod, reason, words.unwrap_or_default())), seen.problem.clone())
+        });
+        let Some((pod, mut reason, words)) = reason else {
+            return ClusterError::Failed {
+                context: "waiting for pods".into(),
+                message: "the last one came up when its time was over".into(),
+            };
+        };
+        reason.why = format!("{words}: {}", reason.why);
+        if let Some(problem) = problem {
+            reason.why = format!("{} (the watch on pods does not work: {problem})", reason.why);
+        }
+        self.explain(pod, reason, watched).await
     }
 
     /// Adds what events and the node's condition tell. What cannot be read is left out: the reason stands without it.
@@ -100,14 +115,61 @@ impl Kube {
     }
 }
 
+/// Waits until the closure finds what it looks for, as long as there is headway on the nodes of the pods that are held up.
+pub(super) async fn with_headway<'a, T>(
+    watched: &Watched<Object>,
+    limits: Limits,
+    mut find: impl FnMut(&Seen<Object>) -> Option<T>,
+    held: impl Fn(&Seen<Object>) -> Vec<(&'a PodSpec, String)>,
+) -> Result<T, GivenUp> {
+    let begun = Instant::now();
+    let mut headway = Headway::new(limits);
+    loop {
+        let decision = watched.now(|seen| {
+            let now = begun.elapsed();
+            headway.look(now, sights(seen));
+            let held = held(seen);
+            let awaited: Vec<_> =
+                held.iter().map(|(pod, uid)| Awaited { uid, node: pod.node.as_str() }).collect();
+            headway.decide(now, &awaited)
+        });
+        let Decision::Wait { until } = decision else {
+            return Err(GivenUp { decision, waited: begun.elapsed() });
+        };
+        let found = watched.until(begun + until, |seen| {
+            headway.look(begun.elapsed(), sights(seen));
+            find(seen)
+        });
+        if let Some(found) = found.await {
+            return Ok(found);
+        }
+    }
+}
+
+/// All pods of the run.
+fn sights(seen: &Seen<Object>) -> impl Iterator<Item = Sight<'_>> {
+    seen.objects.values().map(|object| Sight {
+        uid: object.metadata.uid.as_deref().unwrap_or_default(),
+        node: object.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default(),
+        stage: progress::stage(object),
+    })
+}
+
+/// Those of the pods that are not up, with their uids, which are empty for those that were not seen.
+fn held<'a>(seen: &Seen<Object>, pods: &[&'a PodSpec]) -> Vec<(&'a PodSpec, String)> {
+    let is_held = |pod: &&&PodSpec| holding(seen, &pod.name).is_some();
+    let uid = |pod: &PodSpec| seen.objects.get(&pod.name).and_then(|object| object.metadata.uid.clone());
+    pods.iter().filter(is_held).map(|pod| (*pod, uid(pod).unwrap_or_default())).collect()
+}
+
 /// The pods that are up, or the first one that cannot come up.
-fn survey(seen: &Seen<Object>, names: &[&PodName]) -> Result<Vec<Pod>, Stopped> {
-    let mut up = Vec::with_capacity(names.len());
-    for name in names {
+fn survey(seen: &Seen<Object>, pods: &[&PodSpec]) -> Result<Vec<Pod>, Stopped> {
+    let mut up = Vec::with_capacity(pods.len());
+    for PodSpec { name, .. } in pods {
         match seen.objects.get(name).map(|object| progress::of(object)) {
             Some(Progress::Up(pod)) => up.push(pod),
             Some(Progress::Failed(reason)) => {
-                return Err(Stopped { pod: (*name).clone(), reason });
+                return Err(Stopped { pod: name.clone(), reason });
             }
             Some(Progress::Held(_)) | None => {}
         }

@@ -206,9 +206,9 @@ impl Cluster for LocalCluster {
                 .collect(),
             pods: lane.pods.iter().map(pod_order).collect(),
             services: lane.services.iter().map(service_order).collect(),
-            deadline_ms: lane.deadline.as_millis() as u64,
+            deadline_ms: lane.without_headway.as_millis() as u64,
         };
-        match self.ask(Request::Deploy(batch), lane.deadline + ANSWERS_WITHIN).await?.0 {
+        match self.ask(Request::Deploy(batch), lane.without_headway + ANSWERS_WITHIN).await?.0 {
             Answer::Deployed { pods, services } => Ok(Deployed {
                 pods: lane
                     .pods

@@ -1,6 +1,7 @@
 //! A lane: one deployed topology, its links and what is known of it. Scenarios that can share it are played on it in turn.
 
 mod change;
+mod ready;
 mod renew;
 
 pub use renew::start_anew;
@@ -27,6 +28,7 @@ use flowproof_core::{
     },
 };
 use flowproof_wire::Pace;
+use ready::Readiness;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -38,9 +40,6 @@ use tokio::{
     task::JoinSet,
     time::timeout_at,
 };
-
-/// How long probers may take from the deployment until all are attached and all listeners alive.
-const READY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What a lane is made from.
 pub struct LaneSpec {
@@ -58,8 +57,8 @@ pub struct LaneSpec {
     pub node_addresses: BTreeMap<String, Vec<IpAddr>>,
     /// Tolerations that every pod gets beside its own.
     pub tolerations: Vec<serde_json::Value>,
-    /// Limit for the deployment.
-    pub deadline: Duration,
+    /// How long the deployment may make no headway.
+    pub without_headway: Duration,
     /// Zero of the run's clock.
     pub zero: Instant,
 }
@@ -119,7 +118,7 @@ impl LaneSpec {
             namespaces: topology.namespaces.iter().map(|(n, l)| (names.namespace(n), l.clone())).collect(),
             pods: topology.workloads.iter().map(pod).collect(),
             services: topology.services.iter().map(service).collect(),
-            deadline: self.deadline,
+            without_headway: self.without_headway,
         }
     }
 }
@@ -183,8 +182,10 @@ impl Lane {
         sender
     }
 
+    /// Waits until all probers are attached and all listeners are alive, as long as there is progress.
     async fn ready(&mut self) -> Result<(), ClusterError> {
-        let deadline = Instant::now() + READY_DEADLINE;
+        let begun = Instant::now();
+        let mut readiness = Readiness::default();
         loop {
             let listening =
                 self.spec.topology.workloads.iter().find(|(w, s)| self.book.listeners(w) < s.listens.len());
@@ -192,12 +193,21 @@ impl Lane {
                 listening.map(|(workload, _)| format!("{workload}: its listeners were not reported yet"))
             });
             let Some(why) = missing else { return Ok(()) };
-            let gone = self.book.current().any(|prober| prober.gone.is_some());
-            if gone || Instant::now() > deadline {
-                return Err(ClusterError::Failed { context: "waiting for the probers".into(), message: why });
+            let context = "waiting for the probers".to_owned();
+            if self.book.current().any(|prober| prober.gone.is_some()) {
+                return Err(ClusterError::Failed { context, message: why });
+            }
+            if let Some(over) = readiness.look(begun.elapsed(), self.known()) {
+                return Err(ClusterError::Failed { context, message: format!("{over}: {why}") });
             }
             self.hear(Duration::from_millis(100)).await;
         }
+    }
+
+    /// How many probers and listeners were heard of.
+    fn known(&self) -> usize {
+        let probers = self.book.current().filter(|prober| prober.resolver.is_some()).count();
+        probers + self.site.pods.keys().map(|workload| self.book.listeners(workload)).sum::<usize>()
     }
 
     /// Takes in the news of the links, for at most this long; returns early when some came.

@@ -346,7 +346,7 @@ impl Run {
             placed,
             node_addresses: self.addresses.clone(),
             tolerations: settings.tolerations.clone(),
-            deadline: settings.deploy,
+            without_headway: settings.deploy,
             zero: self.zero,
         };
         let pods = spec.topology.workloads.len();

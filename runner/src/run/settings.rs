@@ -68,7 +68,7 @@ pub struct Settings {
     pub keep: bool,
     /// Limit for the whole run.
     pub timeout: Option<Duration>,
-    /// Limit for one deployment.
+    /// How long one deployment may make no headway: as long as pods of it, or others on their nodes, come up, it is waited for.
     pub deploy: Duration,
     /// Tolerations of every pod.
     pub tolerations: Vec<serde_json::Value>,

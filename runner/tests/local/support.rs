@@ -71,7 +71,7 @@ pub fn lane(namespaces: &[(&str, &str)], pods: Vec<PodSpec>, services: Vec<Servi
         namespaces: namespaces.iter().map(|(name, text)| ((*name).to_owned(), labels(text))).collect(),
         pods,
         services,
-        deadline: Duration::from_secs(30),
+        without_headway: Duration::from_secs(30),
     }
 }
 

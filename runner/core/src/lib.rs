@@ -7,6 +7,7 @@
 //! | [`variant`] | the same scenarios on other nodes, or through Services |
 //! | [`name`], [`flow`], [`selector`] | names, flows and expectations, label selectors |
 //! | [`place`], [`plan`], [`rewrite`] | nodes for pods, addresses for flows, real names for logical ones |
+//! | [`share`], [`schedule`] | what can be deployed together; which scenarios share a lane, and in which order |
 //! | [`record`], [`life`] | what both ends said of a flow, and when each was alive |
 //! | [`assess`], [`verdict`] | whether a flow has settled; the one place where verdicts are decided |
 //! | [`capture`] | where attempts died, by the packets that both ends captured |
@@ -44,7 +45,9 @@ pub mod policy;
 pub mod record;
 pub mod rewrite;
 pub mod scenario;
+pub mod schedule;
 pub mod selector;
+pub mod share;
 pub mod snapshot;
 pub mod time;
 pub mod trial;

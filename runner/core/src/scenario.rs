@@ -25,7 +25,7 @@ pub struct Scenario {
     pub why: String,
     /// The path of the file, as it was given.
     pub file: String,
-    /// What must be deployed. Scenarios with equal topologies can share it.
+    /// What must be deployed. Scenarios whose topologies do not contradict each other can share a deployment: see [`crate::share`].
     pub topology: Topology,
     /// The address families that the scenario is about; both unless it says otherwise.
     pub families: BTreeSet<Family>,
@@ -51,6 +51,12 @@ impl Scenario {
         self.applied().any(|manifest| {
             manifest.object.namespace.is_none() && !manifest.is_about_own_pods(&self.topology)
         })
+    }
+
+    /// Whether it changes labels.
+    #[must_use]
+    pub fn relabels(&self) -> bool {
+        self.steps.iter().any(Step::relabels)
     }
 
     /// Everything that its steps apply.
@@ -207,6 +213,14 @@ pub struct Step {
     pub expectations: Vec<Expected>,
     /// The capabilities that its flows show: those of the step, or else those of the scenario.
     pub shows: Vec<Capability>,
+}
+
+impl Step {
+    /// Whether it changes labels.
+    #[must_use]
+    pub fn relabels(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::LabelPod(..) | Change::LabelNamespace(..)))
+    }
 }
 
 /// One change of a step.

@@ -149,8 +149,7 @@ mod tests {
         {
             let folder = tempfile::tempdir().expect("a directory");
             let path = folder.path().join("saved.json");
-            let outputs =
-                OutputArgs { save: vec![path.clone(), "-".into()], html: None, junit: None, quiet: true };
+            let outputs = OutputArgs { save: vec![path.clone()], html: None, junit: None, quiet: true };
             let saved = || read(&path).expect("it was saved");
             outputs.files(&outcome, Vec::new()).expect("it can be written");
             assert_eq!(saved(), outcome, "before it is known what remains");

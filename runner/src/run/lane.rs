@@ -1,4 +1,4 @@
-//! A lane: one deployed topology, its links and what is known of it. Scenarios that can share it are played on it in turn.
+//! A lane: one deployment, its links and what is known of it. Scenarios whose topologies it holds are played on it in turn.
 
 mod change;
 mod ready;
@@ -17,7 +17,8 @@ use flowproof_core::{
     plan::{self, Surroundings},
     policy::Protocol,
     rewrite::Names,
-    scenario::{Manifest, Scenario, Topology},
+    scenario::{Manifest, Scenario, Topology, WorkloadSpec},
+    share,
     time::Moment,
     trial::{
         book::{Book, Key},
@@ -41,6 +42,10 @@ use tokio::{
     time::timeout_at,
 };
 
+/// How often a prober reports that takes no part in what is played: as in a watch, for every report costs the CPU of others on its way
+/// through the kubelet and the API server, and a stream that is silent for seconds counts as dead.
+const IDLE_REPORT: Duration = Duration::from_millis(500);
+
 /// What a lane is made from.
 pub struct LaneSpec {
     /// Where.
@@ -49,7 +54,9 @@ pub struct LaneSpec {
     pub run: String,
     /// Number of the lane within the run.
     pub number: usize,
-    /// What is deployed.
+    /// What was asked for.
+    pub asked: Topology,
+    /// What is deployed: the same, with what shadows take of their workloads.
     pub topology: Topology,
     /// The node of every workload.
     pub placed: BTreeMap<Workload, String>,
@@ -63,9 +70,11 @@ pub struct LaneSpec {
     pub zero: Instant,
 }
 
-/// A deployed topology.
+/// A deployment.
 pub struct Lane {
     spec: LaneSpec,
+    /// The topology of the scenario that is played: a part of what is deployed, or all of it.
+    playing: Topology,
     /// What the backend deployed.
     real: cluster::Lane,
     site: Site,
@@ -90,7 +99,7 @@ impl LaneSpec {
     /// What the backend has to deploy.
     pub fn real(&self) -> cluster::Lane {
         let names = self.names();
-        let pod = |(workload, spec): (&Workload, &flowproof_core::scenario::WorkloadSpec)| PodSpec {
+        let pod = |(workload, spec): (&Workload, &WorkloadSpec)| PodSpec {
             name: names.qualified(workload),
             run: self.run.clone(),
             labels: spec.labels.clone(),
@@ -140,6 +149,7 @@ impl Lane {
             snapshot: None,
         };
         let mut lane = Self {
+            playing: spec.topology.clone(),
             real,
             site,
             state: State::deployed(topology),
@@ -266,9 +276,25 @@ impl Lane {
         self.site.pods.keys().map(prober).collect()
     }
 
-    /// The topology that is deployed.
+    /// The topology of the scenario that is played: what else is deployed is none of its business.
     pub fn topology(&self) -> &Topology {
-        &self.spec.topology
+        &self.playing
+    }
+
+    /// Whether scenarios of this topology can be played here.
+    pub fn holds(&self, topology: &Topology) -> bool {
+        share::holds(&self.spec.asked, topology)
+    }
+
+    /// From now on a scenario of this topology is played.
+    pub fn begin(&mut self, topology: &Topology) {
+        self.playing.clone_from(topology);
+        for (workload, spec) in &mut self.playing.workloads {
+            if let Some(deployed) = self.spec.topology.workloads.get(workload) {
+                let placement = std::mem::take(&mut spec.placement);
+                *spec = WorkloadSpec { placement, ..deployed.clone() };
+            }
+        }
     }
 
     /// Where the lane is.
@@ -323,21 +349,18 @@ impl Lane {
         self.site.surroundings(&self.state.labels, &self.book.resolvers())
     }
 
-    /// Tracks a flow of a scenario with this topology in every family; see [`plan::plan`].
-    pub fn track(
-        &mut self,
-        flow: &Flow,
-        topology: &Topology,
-        families: &BTreeSet<Family>,
-        around: &Surroundings,
-    ) -> Vec<Key> {
-        let planned = plan::plan(flow, topology, around, families);
+    /// Tracks a flow of the scenario that is played in every family; see [`plan::plan`].
+    pub fn track(&mut self, flow: &Flow, families: &BTreeSet<Family>, around: &Surroundings) -> Vec<Key> {
+        let planned = plan::plan(flow, &self.playing, around, families);
         planned.into_iter().map(|planned| self.book.track(planned)).collect()
     }
 
-    /// Has the probers try exactly these flows.
+    /// Has the probers try exactly these flows. Those of no interest to the scenario report seldom.
     pub fn try_flows(&mut self, keys: &[Key], pace: Pace) {
         for (workload, wish) in &self.wishes {
+            let takes_part = self.playing.workloads.contains_key(workload);
+            let report_ms = if takes_part { pace.report_ms } else { IDLE_REPORT.as_millis() as u64 };
+            let pace = Pace { report_ms, ..pace };
             let specs = Arc::new(self.book.specs(workload, keys.iter()));
             wish.send_modify(|wish| wish.flows = Some((specs, pace)));
         }

@@ -1,6 +1,6 @@
 //! A run: scenarios in, outcome out.
 //!
-//! Scenarios with equal topologies share a lane, one after the other; lanes run side by side. A scenario that may
+//! Scenarios whose topologies agree share a lane, one after the other; lanes run side by side. A scenario that may
 //! concern pods of others runs alone. The canary runs beside the first scenarios. Whatever happens, the removal of every lane
 //! that was begun has begun when the outcome is returned, unless it is to be kept; [`CleanUp`] waits for its end.
 
@@ -12,7 +12,6 @@ mod places;
 mod play;
 mod progress;
 mod pulse;
-mod schedule;
 mod settings;
 pub mod watch;
 
@@ -23,9 +22,11 @@ pub use settings::{Context, Jobs, Settings};
 
 use crate::cluster::{Cluster, ClusterError, ClusterInfo, Wait};
 use flowproof_core::{
+    name::Workload,
     outcome::{self, ClusterOutcome, End, NodeOutcome, Outcome, ScenarioOutcome, WatchOutcome},
     place::{self, Node, PlaceError},
     scenario::{Manifest, Scenario, Topology},
+    schedule,
     time::Moment,
     trial::load::Answers,
 };
@@ -119,6 +120,15 @@ pub async fn run(
     Ok(Judged { outcome, clean_up })
 }
 
+/// What the next deployment of a lane is for.
+#[derive(PartialEq)]
+enum Extent {
+    /// All scenarios that can share it.
+    Shared,
+    /// One scenario: a deployment for several failed.
+    Own,
+}
+
 struct Run {
     cluster: Arc<dyn Cluster>,
     addresses: BTreeMap<String, Vec<std::net::IpAddr>>,
@@ -178,7 +188,7 @@ impl Run {
         scenarios: &[Scenario],
     ) -> (Option<ScenarioOutcome>, Vec<ScenarioOutcome>, Option<WatchOutcome>) {
         let lanes = match &self.context.watch {
-            None => schedule::lanes(scenarios, &self.context.settings),
+            None => schedule::lanes(scenarios, self.limits(), |topology| self.place(topology, 0).is_ok()),
             // What is watched stays in force until all of it is over: no two scenarios can share a lane.
             Some(watch) => {
                 watch.expect(scenarios.len());
@@ -228,7 +238,7 @@ impl Run {
             return None;
         }
         self.behind_the_first().await;
-        let mut lane = match self.deploy(scenario).await {
+        let mut lane = match self.deploy(&scenario.topology).await {
             Ok(lane) => lane,
             Err(end) => return Some(self.unplayed(scenario, end)),
         };
@@ -252,22 +262,20 @@ impl Run {
         }
     }
 
-    /// Plays scenarios of one topology in turn on one lane.
+    /// Plays scenarios in turn on one lane.
     async fn in_turn(&self, scenarios: &[Scenario], members: &[usize]) -> Vec<(usize, ScenarioOutcome)> {
         let mut outcomes = Vec::new();
         let Some(_place) = self.places.enter().await else { return outcomes };
         let mut lane: Option<Lane> = None;
-        for &index in members {
+        let mut extent = Extent::Shared;
+        for (played, &index) in members.iter().enumerate() {
             let scenario = &scenarios[index];
             let outcome = if self.context.enough.is_cancelled() {
                 self.unplayed(scenario, End::Interrupted)
             } else {
                 let ready = match self.are_served(scenario).await {
                     Err(end) => Err(end),
-                    Ok(()) => match lane.take() {
-                        Some(lane) => Ok(lane),
-                        None => self.deploy(scenario).await,
-                    },
+                    Ok(()) => self.lane_for(lane.take(), scenarios, &members[played..], &mut extent).await,
                 };
                 self.first_lane.cancel();
                 match ready {
@@ -307,6 +315,39 @@ impl Run {
         self.places.adjust();
     }
 
+    /// A lane on which the next scenario can be played: the one that is there, or a new one, for those behind it too.
+    ///
+    /// A pod of another scenario that does not start is not this one's fault: it gets a lane of its own then.
+    async fn lane_for(
+        &self,
+        lane: Option<Lane>,
+        scenarios: &[Scenario],
+        next: &[usize],
+        extent: &mut Extent,
+    ) -> Result<Lane, End> {
+        let own = &scenarios[next[0]].topology;
+        match lane {
+            Some(lane) if lane.holds(own) => return Ok(lane),
+            Some(lane) => self.retire(lane).await,
+            None => {}
+        }
+        let mut served = vec![next[0]];
+        for &index in &next[1..] {
+            if self.are_served(&scenarios[index]).await.is_ok() {
+                served.push(index);
+            }
+        }
+        let shared = schedule::deployment(scenarios, &served)
+            .filter(|shared| *extent == Extent::Shared && shared != own);
+        if let Some(shared) = shared {
+            match self.deploy(&shared).await {
+                Err(End::Failed { .. }) => *extent = Extent::Own,
+                ended => return ended,
+            }
+        }
+        self.deploy(own).await
+    }
+
     /// Plays a scenario; alone, when it may concern pods of others.
     async fn exclusively(&self, lane: &mut Lane, scenario: &Scenario) -> play::Played {
         if scenario.must_run_alone() {
@@ -326,15 +367,24 @@ impl Run {
         Ok(())
     }
 
-    async fn deploy(&self, scenario: &Scenario) -> Result<Lane, End> {
+    fn limits(&self) -> schedule::Limits {
+        let Settings { jobs, lane_share, urgent, .. } = *self.context.settings;
+        schedule::Limits { jobs: jobs.planned(), lane_share, urgent }
+    }
+
+    fn place(&self, topology: &Topology, turn: usize) -> Result<BTreeMap<Workload, String>, PlaceError> {
+        let mut topology = topology.clone();
+        for spec in topology.workloads.values_mut() {
+            spec.tolerations.extend(self.context.settings.tolerations.iter().cloned());
+        }
+        place::place(&topology, &self.nodes, turn)
+    }
+
+    async fn deploy(&self, topology: &Topology) -> Result<Lane, End> {
         let settings = &self.context.settings;
         let number = self.next_lane.fetch_add(1, Ordering::Relaxed);
-        let deployed = self.with_templates(&scenario.topology).await.map_err(|error| failed(&error))?;
-        let mut topology = deployed.clone();
-        for spec in topology.workloads.values_mut() {
-            spec.tolerations.extend(settings.tolerations.iter().cloned());
-        }
-        let placed = place::place(&topology, &self.nodes, number).map_err(|error| match error {
+        let deployed = self.with_templates(topology).await.map_err(|error| failed(&error))?;
+        let placed = self.place(&deployed, number).map_err(|error| match error {
             PlaceError::NeedsAnotherNode(..) => End::Skipped { why: error.to_string() },
             _ => End::Failed { error: error.to_string(), hint: None, node: None },
         })?;
@@ -342,6 +392,7 @@ impl Run {
             cluster: Arc::clone(&self.cluster),
             run: settings.run.clone(),
             number,
+            asked: topology.clone(),
             topology: deployed,
             placed,
             node_addresses: self.addresses.clone(),
@@ -351,16 +402,25 @@ impl Run {
         };
         let pods = spec.topology.workloads.len();
         self.context.teller.tell(Progress::Deploying { lane: number, pods });
-        self.live.enter(spec.real());
+        let real = spec.real();
+        self.live.enter(real.clone());
         let begun = Instant::now();
-        tokio::select! {
-            deployed = Lane::deploy(spec) => {
-                let start = Some(begun.elapsed());
-                self.places.answered(&Answers { start, ..Answers::default() });
-                deployed.map_err(|error| failed(&error))
-            }
-            () = self.context.enough.cancelled() => Err(End::Interrupted),
+        let error = tokio::select! {
+            deployed = Lane::deploy(spec) => match deployed {
+                Ok(lane) => {
+                    let start = Some(begun.elapsed());
+                    self.places.answered(&Answers { start, ..Answers::default() });
+                    return Ok(lane);
+                }
+                Err(error) => failed(&error),
+            },
+            () = self.context.enough.cancelled() => return Err(End::Interrupted),
+        };
+        // What did come up of it must not take the place of others.
+        if !settings.keep {
+            let _ = self.cluster.remove(&real, Wait::Accepted).await;
         }
+        Err(error)
     }
 
     /// The topology with what shadows take of their workloads.

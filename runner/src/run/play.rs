@@ -79,8 +79,9 @@ struct Play<'a> {
     watched: Option<(Vec<StepOutcome>, Watched)>,
 }
 
-/// Plays a scenario on a lane that has its topology.
+/// Plays a scenario on a lane that has its topology, be it as a part of more.
 pub async fn play(lane: &mut Lane, scenario: &Scenario, context: &Context) -> Played {
+    lane.begin(&scenario.topology);
     let began = lane.now();
     let families = scenario.families.intersection(&context.settings.families).copied().collect();
     let mut play = Play {
@@ -127,11 +128,6 @@ pub async fn play(lane: &mut Lane, scenario: &Scenario, context: &Context) -> Pl
     Played { outcome, clean }
 }
 
-/// What a scenario changes.
-pub fn subject(scenario: &Scenario) -> Subject {
-    Subject::of(scenario.steps.iter().flat_map(|step| &step.changes))
-}
-
 impl<'a> Play<'a> {
     async fn all(&mut self, restored: &'a [Expected], clean: &mut bool) -> Result<End, Stop> {
         if self.scenario.live {
@@ -172,7 +168,7 @@ impl<'a> Play<'a> {
     fn track(&mut self, flows: impl IntoIterator<Item = &'a Flow>) {
         let around = self.lane.surroundings();
         for flow in flows {
-            for key in self.lane.track(flow, &self.scenario.topology, &self.families, &around) {
+            for key in self.lane.track(flow, &self.families, &around) {
                 let family = self.lane.book().flow(key).planned.family;
                 self.keys.insert((flow, family), key);
             }
@@ -237,7 +233,7 @@ impl<'a> Play<'a> {
             accepted,
             expectations: &step.expectations,
             after: if step.changes.is_empty() { After::Nothing } else { After::Changes { sent } },
-            subject: Subject::of(&step.changes),
+            subject: Subject::from(step),
         };
         let mut done = self.settle(waiting, &phase).await?;
         let policed_before = number > 0 && step.changes.iter().all(|c| matches!(c, Change::Restart(_)));
@@ -272,7 +268,7 @@ impl<'a> Play<'a> {
     /// Deletes what was applied and requires that denied flows work again.
     async fn restore(&mut self, restored: &'a [Expected]) -> Result<bool, Stop> {
         let accepted = self.lane.restore().await.map_err(Stop::Failed)?;
-        let subject = subject(self.scenario);
+        let subject = Subject::from(self.scenario);
         let waiting = Waiting {
             title: "after everything was deleted".to_owned(),
             accepted,
@@ -323,6 +319,7 @@ impl<'a> Play<'a> {
             book: self.lane.book(),
             site: self.lane.site(),
             scenario: self.scenario,
+            topology: self.lane.topology(),
             keys: &self.keys,
             controls: &self.controls,
             began: self.began,

@@ -9,10 +9,10 @@ use flowproof_core::{
     label::LabelChange,
     name::Workload,
     outcome::End,
+    place::Node,
     record::Last,
     scenario::{
-        Change, Manifest, NamedListener, ObjectRef, Placement, Places, Position, Scenario, Topology,
-        WorkloadSpec,
+        Change, Manifest, NamedListener, ObjectRef, Placement, Places, Position, Topology, WorkloadSpec,
     },
     time::Moment,
     trial::{
@@ -201,7 +201,7 @@ impl Pacemaker {
                     port: LISTENER.port,
                     established: false,
                 };
-                let keys = lane.track(&flow, &topology, &[Family::V4, Family::V6].into(), &around);
+                let keys = lane.track(&flow, &[Family::V4, Family::V6].into(), &around);
                 flows.extend(keys.first().map(|key| ((subject, node.clone()), *key)));
             }
         }
@@ -330,7 +330,7 @@ fn workload(role: &str, node: usize) -> Workload {
 }
 
 /// Two pods on every node, each of which answers the other.
-fn topology(nodes: &[flowproof_core::place::Node]) -> Scenario {
+fn topology(nodes: &[Node]) -> Topology {
     let spec = |node: &str, role: &str| WorkloadSpec {
         placement: Placement::Node(node.to_owned()),
         listens: vec![NamedListener { name: None, listener: LISTENER }],
@@ -340,18 +340,10 @@ fn topology(nodes: &[flowproof_core::place::Node]) -> Scenario {
     let pods = nodes.iter().enumerate().flat_map(|(number, node)| {
         ["from", "to"].map(|role| (workload(role, number), spec(&node.name, role)))
     });
-    Scenario {
-        claim: "how long the network takes just now".into(),
-        why: String::new(),
-        file: NAMESPACE.into(),
-        topology: Topology {
-            namespaces: [(NAMESPACE.to_owned(), [].into())].into(),
-            workloads: pods.collect(),
-            ..Topology::default()
-        },
-        live: false,
-        families: [Family::V4, Family::V6].into(),
-        steps: Vec::new(),
+    Topology {
+        namespaces: [(NAMESPACE.to_owned(), [].into())].into(),
+        workloads: pods.collect(),
+        ..Topology::default()
     }
 }
 

@@ -34,6 +34,19 @@ pub enum Jobs {
     Fixed(usize),
 }
 
+/// For so many lanes scenarios are dealt when their number follows the cluster: each costs a deployment.
+const PLANNED: usize = 3;
+
+impl Jobs {
+    /// How many lanes scenarios are dealt to.
+    pub(super) fn planned(self) -> usize {
+        match self {
+            Self::Auto => PLANNED,
+            Self::Fixed(jobs) => jobs.max(1),
+        }
+    }
+}
+
 /// The options of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -58,7 +71,7 @@ pub struct Settings {
     pub families: BTreeSet<Family>,
     /// Lanes side by side.
     pub jobs: Jobs,
-    /// Fewest scenarios of one topology that are worth another lane: a lane costs a deployment.
+    /// Fewest scenarios of a lane that are worth another one: a lane costs a deployment.
     pub lane_share: usize,
     /// So many scenarios, the first of them, are played before the others, in their order.
     pub urgent: usize,

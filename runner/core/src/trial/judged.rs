@@ -18,7 +18,7 @@ use crate::{
         Captured, ContradictionsOutcome, Evidence, FlowOutcome, HinderedOutcome, PoliciesSay, StepOutcome,
     },
     policy::{Derivation, Finding},
-    scenario::{Scenario, Wanted},
+    scenario::{Scenario, Topology, Wanted},
     selector::Selector,
     time::Moment,
     verdict::{Control, Kind, Life, Reason, Verdict, Witness, saw_text},
@@ -35,6 +35,8 @@ pub struct Ground<'a> {
     pub site: &'a Site,
     /// The scenario.
     pub scenario: &'a Scenario,
+    /// Its topology as it is deployed.
+    pub topology: &'a Topology,
     /// Its flows in the record.
     pub keys: &'a Keys<'a>,
     /// Which of them worked without policies.
@@ -105,7 +107,7 @@ pub fn flow(done: &Done<'_>, awaited: &Awaited<'_>, ground: &Ground<'_>) -> Flow
     };
     let reopens = || {
         let changed = done.changed.as_ref();
-        changed.is_some_and(|changed| changed.may_reopen(&scenario.topology, &awaited.expected.flow, family))
+        changed.is_some_and(|changed| changed.may_reopen(ground.topology, &awaited.expected.flow, family))
     };
     let around = Circumstances {
         control: judged.control,

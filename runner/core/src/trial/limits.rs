@@ -1,6 +1,6 @@
 //! How long a step waits: the options of the run, and what the run has seen of its network so far.
 
-use crate::scenario::Change;
+use crate::scenario::{Scenario, Step};
 use std::time::Duration;
 
 /// On a network that enforces nothing, no later step waits longer than this: the answer would be the same.
@@ -15,12 +15,15 @@ pub enum Subject {
     Labels,
 }
 
-impl Subject {
-    /// What these changes are about.
-    #[must_use]
-    pub fn of<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Self {
-        let labels = |change: &Change| matches!(change, Change::LabelPod(..) | Change::LabelNamespace(..));
-        if changes.into_iter().any(labels) { Self::Labels } else { Self::Policies }
+impl From<&Step> for Subject {
+    fn from(step: &Step) -> Self {
+        if step.relabels() { Self::Labels } else { Self::Policies }
+    }
+}
+
+impl From<&Scenario> for Subject {
+    fn from(scenario: &Scenario) -> Self {
+        if scenario.relabels() { Self::Labels } else { Self::Policies }
     }
 }
 

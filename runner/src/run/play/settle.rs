@@ -96,7 +96,7 @@ impl<'a> Play<'a> {
 
     /// The flows of a step in every family, with what they must do by the state that the lane is in.
     pub(super) fn awaited(&self, expectations: &'a [Expected], accepted: Moment) -> Vec<Awaited<'a>> {
-        let (lane, topology) = (&self.lane, &self.scenario.topology);
+        let (lane, topology) = (&self.lane, self.lane.topology());
         if let Some(live) = &lane.site().snapshot {
             let scene = LiveScene::new(live, &lane.site().names, topology, lane.surroundings());
             let oracle = Oracle::new(&live.cluster);

@@ -88,13 +88,12 @@ impl<'a> Play<'a> {
         let mut followed = self.followed(step, from, watch.scenarios());
         self.lane.book_mut().forget_lags();
         let interval = self.context.settings.interval;
-        let mut kept =
-            Kept::of(self.lane, &self.scenario.topology, &followed, (from, interval), watch.scenarios());
+        let mut kept = Kept::of(self.lane, &followed, (from, interval), watch.scenarios());
         let before =
             std::mem::replace(&mut self.pace, watch_pace(interval, followed.len() + kept.keys().count()));
         self.try_followed(&followed, &kept);
         let mut instances = self.lane.book().instances();
-        let mut fresh = Fresh::of(&self.scenario.topology, &followed);
+        let mut fresh = Fresh::of(self.lane.topology(), &followed);
         let mut replacing = Replacing { pending: JoinSet::new(), not_before: BTreeMap::new() };
         let until = loop {
             if let Some(over) = over(&stage) {
@@ -168,7 +167,7 @@ impl<'a> Play<'a> {
     fn replace(&mut self, replacing: &mut Replacing) {
         let mut gone = self.lane.book().gone_workloads();
         // The pod that is started anew again and again is nobody's.
-        gone.retain(|workload| self.scenario.topology.workloads.contains_key(workload));
+        gone.retain(|workload| self.lane.topology().workloads.contains_key(workload));
         for workload in gone {
             let wait = replacing.not_before.get(&workload).is_some_and(|moment| Instant::now() < *moment);
             if !wait {
@@ -199,7 +198,7 @@ impl<'a> Play<'a> {
         kept: &mut Kept,
     ) {
         let mut now = self.lane.book().instances();
-        now.retain(|workload, _| self.scenario.topology.workloads.contains_key(workload));
+        now.retain(|workload, _| self.lane.topology().workloads.contains_key(workload));
         let changed: Vec<&Workload> = now
             .iter()
             .filter(|(workload, instance)| instances.get(*workload) != Some(*instance))
@@ -209,17 +208,16 @@ impl<'a> Play<'a> {
             return;
         }
         let around = self.lane.surroundings();
-        let topology = &self.scenario.topology;
         for one in followed.iter_mut() {
             let flow = &one.expected.flow;
             if touches(flow, &changed)
-                && let Some(key) = self.lane.track(flow, topology, &[one.family].into(), &around).pop()
+                && let Some(key) = self.lane.track(flow, &[one.family].into(), &around).pop()
             {
                 go_over(self.lane, flow, (&mut one.key, &mut one.chronicle), key);
                 self.keys.insert((flow, one.family), key);
             }
         }
-        kept.take_up(self.lane, topology, &changed);
+        kept.take_up(self.lane, &changed);
         *instances = now;
         self.try_followed(followed, kept);
     }

@@ -10,7 +10,6 @@ use flowproof_core::{
     flow::{Expectation, Family, Flow, Target},
     name::Workload,
     outcome::WatchedFlow,
-    scenario::Topology,
     time::Moment,
     trial::book::Key,
 };
@@ -35,7 +34,6 @@ impl Kept {
     /// Chooses the connections that are kept beside these flows of one of so many scenarios.
     pub(super) fn of(
         lane: &mut Lane,
-        topology: &Topology,
         followed: &[Followed<'_>],
         (from, interval): (Moment, Duration),
         scenarios: usize,
@@ -52,7 +50,7 @@ impl Kept {
         let most = episodes_each(chosen.len() * scenarios);
         let around = lane.surroundings();
         let mut keep = |(flow, at, family): (Flow, String, Family)| {
-            let key = lane.track(&flow, topology, &[family].into(), &around).pop()?;
+            let key = lane.track(&flow, &[family].into(), &around).pop()?;
             lane.book_mut().reopen(key);
             let chronicle = Chronicle::new(Expectation::Allow, interval, from, most).of_one_connection();
             Some(Line { flow, at, family, key, chronicle })
@@ -73,10 +71,10 @@ impl Kept {
     }
 
     /// Plans those anew that lead to or from these workloads, which have other pods now.
-    pub(super) fn take_up(&mut self, lane: &mut Lane, topology: &Topology, changed: &[&Workload]) {
+    pub(super) fn take_up(&mut self, lane: &mut Lane, changed: &[&Workload]) {
         let around = lane.surroundings();
         for line in self.0.iter_mut().filter(|line| touches(&line.flow, changed)) {
-            if let Some(key) = lane.track(&line.flow, topology, &[line.family].into(), &around).pop() {
+            if let Some(key) = lane.track(&line.flow, &[line.family].into(), &around).pop() {
                 lane.book_mut().reopen(key);
                 go_over(lane, &line.flow, (&mut line.key, &mut line.chronicle), key);
             }

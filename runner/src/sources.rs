@@ -133,7 +133,7 @@ fn classify(path: &Path) -> Result<Class, FileProblems> {
             file.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_end(&mut bytes).map(|_| bytes)
         });
         let bytes = read.map_err(|error| unreadable(&name, &error))?;
-        if is_scenario(&bytes) {
+        if parse::is_scenario(&bytes) {
             return Ok(Class::Scenarios);
         }
         files.push((name.display().to_string(), bytes));
@@ -156,11 +156,6 @@ fn classify(path: &Path) -> Result<Class, FileProblems> {
         }) || bytes.trim_ascii_start().starts_with(b"{")
     });
     Ok(if manifests { Class::Manifests(files) } else { Class::Scenarios })
-}
-
-/// Whether a file makes a claim: the key `scenario` at the top.
-fn is_scenario(bytes: &[u8]) -> bool {
-    bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"scenario:"))
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

@@ -333,6 +333,7 @@ fn enact<'a>(
             labels: label.map(|label| ("app".to_owned(), label)).into_iter().collect(),
             addresses: [true, false].map(|v4| scene.address(&spec.name.to_string(), v4)).into(),
             ports: spec.listens.iter().map(pod_port).collect(),
+            init_ports: Vec::new(),
             node: spec.node.clone(),
             host_network: false,
         });

@@ -24,6 +24,7 @@ fn cluster(pods: usize, policies: usize) -> Cluster {
         labels: label("app", format!("app{}", index / namespaces % 5)),
         addresses: vec![IpAddr::from([10, 0, (index >> 8) as u8, index as u8])],
         ports: vec![PodPort { name: Some("web".to_owned()), protocol: Protocol::Tcp, number: 8080 }],
+        init_ports: Vec::new(),
         node: format!("node{}", index % 7),
         host_network: false,
     };

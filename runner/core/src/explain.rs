@@ -226,7 +226,7 @@ fn one(
     let arrivals: Vec<(Option<Family>, Arrival)> = match &question.target {
         Named::Service(name) => {
             let service = snapshot.services.get(name).ok_or_else(|| missing(snapshot, &question.target))?;
-            let via = Via { address: service.addresses.first().copied() };
+            let via = Via { address: service.addresses.first().copied(), port: Some(port) };
             snapshot
                 .behind(name, protocol, port)
                 .into_iter()
@@ -240,10 +240,18 @@ fn one(
     if arrivals.is_empty() {
         return Err(ExplainError::Missing(format!("pod behind {} on that port", question.target)));
     }
+    // An address has one family, also where it is one of a pod that has two.
+    let written = |family: &Family| {
+        let of = |named: &Named| match named {
+            Named::Address(address) => Family::of(*address) == *family,
+            _ => true,
+        };
+        of(&question.source) && of(&question.target)
+    };
     let mut cases: Vec<(Vec<String>, Derivation)> = Vec::new();
     for source in sources {
         for (_, (destination, port, service)) in &arrivals {
-            for family in families(snapshot, *source, *destination) {
+            for family in families(snapshot, *source, *destination).into_iter().filter(written) {
                 let ask = Ask {
                     source: *source,
                     destination: *destination,
@@ -262,6 +270,9 @@ fn one(
                 }
             }
         }
+    }
+    if cases.is_empty() {
+        return Err(ExplainError::Missing(format!("family of addresses that both ends of '{flow}' have")));
     }
     let only = cases.len() == 1;
     let cases = cases.into_iter().map(|(whens, derivation)| Case {

@@ -44,7 +44,14 @@ pub fn is_label(text: &str) -> bool {
 /// Tells whether a text is a DNS subdomain (RFC 1123, at most 253 characters): names of nodes and of most objects.
 #[must_use]
 pub fn is_subdomain(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_label)
+    // Unlike a label, a part may have more than 63 characters (`IsDNS1123Subdomain`).
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(is_part)
 }
 
 /// Tells whether a text can be the key of a label: `[prefix/]name`.

@@ -265,13 +265,28 @@ impl Manifest {
 
 /// Where each field of a manifest is written, by its path: `spec.ingress[0].from`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Places(Arc<BTreeMap<String, (Position, u32)>>);
+pub struct Places {
+    fields: Arc<BTreeMap<String, (Position, u32)>>,
+    surprises: Vec<(Position, u32, String)>,
+}
 
 impl Places {
     /// Makes it from paths, places and numbers of characters.
     #[must_use]
     pub fn new(places: BTreeMap<String, (Position, u32)>) -> Self {
-        Self(Arc::new(places))
+        Self { fields: Arc::new(places), surprises: Vec::new() }
+    }
+
+    /// Adds what a cluster reads as hardly anybody means it: where it stands, how many characters are meant, what it is.
+    #[must_use]
+    pub fn with_surprises(self, surprises: Vec<(Position, u32, String)>) -> Self {
+        Self { surprises, ..self }
+    }
+
+    /// What a cluster reads as hardly anybody means it.
+    #[must_use]
+    pub fn surprises(&self) -> &[(Position, u32, String)] {
+        &self.surprises
     }
 
     /// Where a field is written, and how many characters are meant; of one that is not there, the nearest that holds it.
@@ -279,7 +294,7 @@ impl Places {
     pub fn find(&self, path: &str) -> Option<&(Position, u32)> {
         let mut path = path;
         loop {
-            if let Some(place) = self.0.get(path) {
+            if let Some(place) = self.fields.get(path) {
                 return Some(place);
             }
             path = &path[..path.rfind(['.', '['])?];

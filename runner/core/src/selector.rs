@@ -101,6 +101,17 @@ impl Selector {
         self.requirements.is_empty()
     }
 
+    /// The only value of a label that it selects, if it asks for one.
+    #[must_use]
+    pub fn only_value_of(&self, key: &str) -> Option<&str> {
+        self.requirements.iter().filter(|requirement| requirement.key == key).find_map(|requirement| {
+            match &requirement.operator {
+                Operator::In(values) if values.len() == 1 => Some(values[0].as_str()),
+                _ => None,
+            }
+        })
+    }
+
     /// What these labels lack to be selected, each as a clause: `role=api, where it has role=web`.
     pub fn missing<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = String> + 'a {
         self.requirements.iter().filter(|requirement| !requirement.holds(labels)).map(|requirement| {
@@ -163,7 +174,7 @@ impl Selector {
     fn add_labels(&mut self, labels: &Value) -> Result<(), SelectorError> {
         let wrong = SelectorError::Type { field: "matchLabels", expected: "a mapping from text to text" };
         for (key, value) in labels.as_object().ok_or_else(|| wrong.clone())? {
-            let value = value.as_str().ok_or_else(|| wrong.clone())?.to_owned();
+            let value = text(value).ok_or_else(|| wrong.clone())?;
             self.requirements.push(Requirement { key: key.clone(), operator: Operator::In(vec![value]) });
         }
         Ok(())
@@ -232,14 +243,18 @@ impl fmt::Display for Requirement {
     }
 }
 
+/// A text; a null is the empty one, as it is to the API server.
+fn text(value: &Value) -> Option<String> {
+    if value.is_null() { Some(String::new()) } else { value.as_str().map(str::to_owned) }
+}
+
 fn operator(name: &str, values: Option<&Value>) -> Result<Operator, SelectorError> {
     let wrong = || SelectorError::Type { field: "values", expected: "a list of texts" };
     let values = match values {
         None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(values)) => values
-            .iter()
-            .map(|value| value.as_str().map(str::to_owned).ok_or_else(wrong))
-            .collect::<Result<_, _>>()?,
+        Some(Value::Array(values)) => {
+            values.iter().map(|value| text(value).ok_or_else(wrong)).collect::<Result<_, _>>()?
+        }
         Some(_) => return Err(wrong()),
     };
     let needs_values = matches!(name, "In" | "NotIn");

@@ -10,7 +10,7 @@ use crate::{
         validate::validate,
     },
     rewrite::namespace_labels,
-    scenario::{Labels, Manifest, ObjectRef, Scenario, TargetPort},
+    scenario::{Labels, Manifest, ObjectRef, Scenario, ServiceSpec, TargetPort, Topology},
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +43,8 @@ pub struct Service {
     pub selector: Labels,
     /// Its ports and where they lead.
     pub ports: Vec<(Protocol, u16, TargetPort)>,
+    /// Its node ports.
+    pub node_ports: Vec<(Protocol, u16)>,
     /// Its addresses, when they are known.
     pub addresses: Vec<std::net::IpAddr>,
 }
@@ -81,17 +83,8 @@ impl Snapshot {
             let bad = rejected.iter().any(|rejected| rejected.manifest.object == manifest.object);
             bad || manifest.object.kind.ends_with("Policy") && policy_kind(manifest).is_none()
         });
-        let services = scenario.topology.services.iter().map(|(name, spec)| {
-            let ports = spec
-                .ports
-                .iter()
-                .map(|port| (protocol(port.listener.transport), port.listener.port, port.target.clone()));
-            let service =
-                Service { selector: spec.selector.clone(), ports: ports.collect(), addresses: Vec::new() };
-            (name.clone(), service)
-        });
         Self {
-            services: services.collect(),
+            services: services_of(&scenario.topology),
             left_out: left_out.map(|manifest| manifest.object.to_string()).collect(),
             policies: scene.manifests().cloned().collect(),
             cluster: scene.cluster(),
@@ -185,13 +178,18 @@ impl Snapshot {
         if host_network && spec["nodeName"].is_null() {
             self.cluster.nodes.insert(node.clone(), addresses.clone());
         }
-        let containers = spec["containers"].as_array().into_iter().flatten();
-        let ports = containers.flat_map(|container| container["ports"].as_array().into_iter().flatten());
+        let listed = |field: &str| spec[field].as_array().into_iter().flatten();
+        let (sidecars, init): (Vec<&Value>, Vec<&Value>) =
+            listed("initContainers").partition(|container| container["restartPolicy"] == "Always");
+        let ports_of = |container: &Value| {
+            container["ports"].as_array().into_iter().flatten().filter_map(pod_port).collect::<Vec<_>>()
+        };
         self.cluster.pods.push(Pod {
             name: name.clone(),
             labels: labels(&at["metadata"]["labels"]),
             addresses,
-            ports: ports.filter_map(pod_port).collect(),
+            ports: listed("containers").chain(sidecars).flat_map(ports_of).collect(),
+            init_ports: init.into_iter().flat_map(ports_of).collect(),
             node,
             host_network,
         });
@@ -279,9 +277,23 @@ impl Snapshot {
     }
 }
 
+/// The Services of a scenario.
+pub(crate) fn services_of(topology: &Topology) -> BTreeMap<Qualified, Service> {
+    let service = |spec: &ServiceSpec| {
+        let ports = spec
+            .ports
+            .iter()
+            .map(|port| (protocol(port.listener.transport), port.listener.port, port.target.clone()));
+        Service { selector: spec.selector.clone(), ports: ports.collect(), ..Service::default() }
+    };
+    topology.services.iter().map(|(name, spec)| (name.clone(), service(spec))).collect()
+}
+
 fn labels(value: &Value) -> Labels {
     let entries = value.as_object().into_iter().flatten();
-    entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+    let text =
+        |value: &Value| if value.is_null() { Some(String::new()) } else { value.as_str().map(str::to_owned) };
+    entries.filter_map(|(key, value)| Some((key.clone(), text(value)?))).collect()
 }
 
 fn pod_port(value: &Value) -> Option<PodPort> {
@@ -312,10 +324,14 @@ fn service(value: &Value) -> Service {
         };
         Some((named_protocol(&entry["protocol"])?, number, target))
     };
+    let node_port = |entry: &Value| {
+        Some((named_protocol(&entry["protocol"])?, u16::try_from(entry["nodePort"].as_u64()?).ok()?))
+    };
     let addresses = value["spec"]["clusterIPs"].as_array().into_iter().flatten();
     Service {
         selector: labels(&value["spec"]["selector"]),
         ports: value["spec"]["ports"].as_array().into_iter().flatten().filter_map(port).collect(),
+        node_ports: value["spec"]["ports"].as_array().into_iter().flatten().filter_map(node_port).collect(),
         addresses: addresses.filter_map(|address| address.as_str()?.parse().ok()).collect(),
     }
 }

@@ -2,7 +2,10 @@
 
 use crate::{report::live, run::Jobs};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use flowproof_core::compare::Tolerance;
+use flowproof_core::{
+    compare::Tolerance,
+    policy::{ApiServer, Channel, Version},
+};
 use std::{path::PathBuf, time::Duration};
 
 /// Proves that a Kubernetes network does what its policies say.
@@ -388,9 +391,35 @@ pub struct LintArgs {
     /// Scenarios, or plain manifests: files, directories, - for stdin [default: the shipped scenarios]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// The version of the API server that they are meant for, as 1.36: what only others reject is a warning
+    #[arg(long, value_name = "VERSION")]
+    pub kubernetes: Option<Version>,
+    /// The channel of its definition of cluster policies
+    #[arg(long, value_enum, default_value = "standard")]
+    pub channel: ChannelChoice,
     /// Write the problems as JSON on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+impl LintArgs {
+    /// What is known of the API server.
+    pub fn api_server(&self) -> ApiServer {
+        let channel = match self.channel {
+            ChannelChoice::Standard => Channel::Standard,
+            ChannelChoice::Experimental => Channel::Experimental,
+        };
+        ApiServer { version: self.kubernetes, channel }
+    }
+}
+
+/// A channel of the definition of `ClusterNetworkPolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ChannelChoice {
+    /// What is stable
+    Standard,
+    /// With nodes and domainNames as peers
+    Experimental,
 }
 
 /// `flowproof explain`.

@@ -24,8 +24,9 @@ pub fn lint(args: &LintArgs) -> Result<u8, Failure> {
         Err(files) => return told(&files, 0, 0, args),
     };
     let mut problems = sources.problems.clone();
-    problems.extend(sources.scenarios.iter().flat_map(lint::scenario));
-    problems.extend(sources.snapshot.iter().flat_map(lint::snapshot));
+    let server = args.api_server();
+    problems.extend(sources.scenarios.iter().flat_map(|scenario| lint::scenario(scenario, &server)));
+    problems.extend(sources.snapshot.iter().flat_map(|snapshot| lint::snapshot(snapshot, &server)));
     let policies = sources.snapshot.as_ref().map_or(0, |snapshot| snapshot.policies.len());
     if let Some(snapshot) = &sources.snapshot {
         notes(snapshot);

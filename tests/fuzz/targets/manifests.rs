@@ -6,18 +6,19 @@
 use flowproof_core::{
     generate, lint,
     parse::{Severity, manifests, scenario},
+    policy::ApiServer,
 };
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let (snapshot, _) = manifests(&[("fuzzed.yaml".to_owned(), bytes.to_vec())]);
-    let _ = lint::snapshot(&snapshot);
+    let _ = lint::snapshot(&snapshot, &ApiServer::default());
     let (generated, _) = generate::scenarios(&snapshot);
     for made in generated {
         let parsed =
             scenario(&made.file, made.text.as_bytes(), &mut |path| Err(format!("{path} is not written out")));
         let problems = match parsed {
-            Ok(scenario) => lint::scenario(&scenario),
+            Ok(scenario) => lint::scenario(&scenario, &ApiServer::default()),
             Err(problems) => problems,
         };
         let wrong: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();

@@ -7,13 +7,14 @@
 use flowproof_core::{
     lint,
     parse::{Loaded, deviations, scenario},
+    policy::ApiServer,
 };
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut load = |name: &str| Ok(Loaded { name: name.to_owned(), bytes: bytes.to_vec() });
     let problems = match scenario("fuzzed.yaml", bytes, &mut load) {
-        Ok(scenario) => lint::scenario(&scenario),
+        Ok(scenario) => lint::scenario(&scenario, &ApiServer::default()),
         Err(problems) => {
             assert!(!problems.is_empty(), "refused without a reason");
             problems

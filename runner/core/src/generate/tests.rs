@@ -51,7 +51,7 @@ fn what_is_generated_is_a_scenario_without_problems() {
         let load: &mut parse::Load<'_> = &mut |_| Err("there are no files".to_owned());
         let scenario = parse::scenario(&one.file, one.text.as_bytes(), load)
             .unwrap_or_else(|problems| panic!("{problems:#?}\n{}", one.text));
-        let errors: Vec<_> = crate::lint::scenario(&scenario)
+        let errors: Vec<_> = crate::lint::scenario(&scenario, &crate::policy::ApiServer::default())
             .into_iter()
             .filter(|problem| problem.severity == parse::Severity::Error)
             .collect();

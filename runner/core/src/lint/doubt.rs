@@ -1,18 +1,24 @@
 //! What an API server accepts of a policy and surely nobody means.
 
-use super::at;
+use super::{
+    at,
+    ports::{self, Listeners},
+};
 use crate::{
     flow::Target,
     label::{LabelChange, amend},
+    name::Qualified,
     parse::Problem,
     policy::{
-        Cluster, ClusterPolicy, Direction, Network, NetworkPolicy, Peer, PolicyKind, PortRule, Protocol,
-        Scene, TierPeer, scene::policy_kind, world::is_stand_in,
+        Cluster, ClusterPolicy, Direction, NetworkPolicy, Peer, PolicyKind, Scene, TierPeer,
+        scene::policy_kind,
     },
     scenario::{Change, Labels, Manifest, Scenario},
     selector::Selector,
+    snapshot::{Service, services_of},
 };
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What a policy is compared with.
 #[derive(Debug)]
@@ -23,6 +29,8 @@ pub struct Around<'a> {
     pub namespaces: Vec<(String, Labels)>,
     /// Labels that pods have at some time, by namespace; empty when it is not known which pods there are.
     pub pods: Vec<(String, Labels)>,
+    /// Services.
+    pub services: BTreeMap<Qualified, Service>,
     /// Whether DNS needs no thought: it was given one.
     pub without_dns: bool,
 }
@@ -57,7 +65,7 @@ impl<'a> Around<'a> {
         // A scenario that says what becomes of queries has thought of them.
         let asks = |expected: &crate::scenario::Expected| expected.flow.target == Target::ClusterDns;
         let without_dns = scenario.steps.iter().flat_map(|step| &step.expectations).any(asks);
-        Self { cluster, namespaces, pods, without_dns }
+        Self { cluster, namespaces, pods, services: services_of(&scenario.topology), without_dns }
     }
 
     fn selects_namespace(&self, selector: &Selector) -> bool {
@@ -143,20 +151,15 @@ fn namespaced(
                     Direction::Ingress => Listeners::Selected(namespace, &policy.pods),
                     Direction::Egress => Listeners::Anybody,
                 };
-                self::port(manifest, &format!("{path}.ports[{number}]"), port, &whom, around, found);
+                let port_path = format!("{path}.ports[{number}]");
+                ports::nobody_listens(manifest, &port_path, port, &whom, around, found);
+                ports::of_a_service(manifest, &port_path, port, policy, (direction, rule), around, found);
+                ports::name_at_addresses(manifest, &port_path, port, (direction, rule), found);
             }
         }
     }
-    if let Some(rules) = &policy.egress
-        && !around.without_dns
-        && !rules.is_empty()
-        && !rules.iter().any(|rule| opens_dns(&rule.ports))
-        && !another_opens_dns(policy, around)
-    {
-        found.push(hinted(
-            at(manifest, "spec.egress", format!("{} forgets DNS: no rule for egress opens UDP 53", manifest.object)),
-            "its pods cannot look names up; allow UDP and TCP 53 to the DNS pods (kube-system, k8s-app: kube-dns)",
-        ));
+    if !around.without_dns {
+        super::dns::doubts(manifest, policy, around, found);
     }
 }
 
@@ -167,6 +170,11 @@ fn types(manifest: &Manifest, spec: &Value, found: &mut Vec<Problem>) {
         found.push(hinted(
             at(manifest, "spec.egress", "egress: [] without policyTypes denies all ingress, and no egress"),
             "without policyTypes a policy is about Ingress, and about Egress only if it has rules for it; write policyTypes: [Egress]",
+        ));
+    } else if egress.is_some_and(Vec::is_empty) {
+        found.push(hinted(
+            at(manifest, "spec.egress", "egress: [] without policyTypes isolates nothing for egress"),
+            "without policyTypes a policy is about Egress only if it has rules for it; write policyTypes: [Ingress, Egress]",
         ));
     } else if egress.is_some_and(|rules| !rules.is_empty()) && spec["ingress"].is_null() {
         found.push(hinted(
@@ -202,101 +210,38 @@ fn peer(
                 "the peer matches nobody",
             ));
         }
-        Peer::Block(block, except) => {
-            host_bits(manifest, &format!("{path}.ipBlock.cidr"), *block, found);
-            for (index, hole) in except.iter().enumerate() {
-                host_bits(manifest, &format!("{path}.ipBlock.except[{index}]"), *hole, found);
-            }
+        Peer::In(namespaces, _) => {
+            by_name(manifest, &format!("{path}.namespaceSelector"), namespaces, around, found);
         }
         _ => {}
     }
 }
 
-fn host_bits(manifest: &Manifest, path: &str, block: Network, found: &mut Vec<Problem>) {
-    let masked = block.masked();
-    if masked != block && !is_stand_in(block.address()) {
-        let message = format!("{block} means {masked}: the bits of a host count for nothing");
-        found.push(hinted(at(manifest, path, message), "for one address write /32, or /128"));
-    }
-}
-
-/// Who could listen on a port of a rule.
-enum Listeners<'a> {
-    /// Pods of a namespace.
-    Selected(&'a str, &'a Selector),
-    /// Any pod, and what is outside.
-    Anybody,
-}
-
-/// A port that nobody listens on. It is told only of pods whose ports are known.
-fn port(
+/// A selector by the label `name`, which no namespace has unless somebody gives it that. Where all namespaces are known, the
+/// general question has been asked.
+fn by_name(
     manifest: &Manifest,
     path: &str,
-    port: &PortRule,
-    listeners: &Listeners<'_>,
+    selector: &Selector,
     around: &Around<'_>,
     found: &mut Vec<Problem>,
 ) {
-    let pods = around.cluster.pods.iter().filter(|pod| match listeners {
-        Listeners::Selected(namespace, selector) => {
-            pod.name.namespace == *namespace && selector.matches(&pod.labels)
-        }
-        Listeners::Anybody => true,
-    });
-    let ports: Vec<_> = pods.flat_map(|pod| &pod.ports).collect();
-    if ports.is_empty() {
+    if !around.namespaces.is_empty() {
         return;
     }
-    let heard = ports.iter().any(|known| match port {
-        PortRule::All(protocol) => known.protocol == *protocol,
-        PortRule::Range(protocol, first, last) => {
-            known.protocol == *protocol && (*first..=*last).contains(&known.number)
-        }
-        PortRule::Named(protocol, name) => known.protocol == *protocol && known.name.as_deref() == Some(name),
-        PortRule::Name(name) => known.name.as_deref() == Some(name),
-    });
-    let outside =
-        matches!(listeners, Listeners::Anybody) && !matches!(port, PortRule::Named(..) | PortRule::Name(_));
-    if !heard && !outside {
-        let whom = match listeners {
-            Listeners::Selected(..) => "no pod that the policy selects",
-            Listeners::Anybody => "no pod",
-        };
-        let message = format!("{whom} has {port}");
-        found.push(hinted(
-            at(manifest, path, message),
-            "policies see the port of the pod, not that of a Service",
-        ));
+    let Some(wanted) = selector.only_value_of("name") else { return };
+    let given = around
+        .cluster
+        .namespaces
+        .values()
+        .any(|labels| labels.get("name").is_some_and(|name| name == wanted));
+    if !given {
+        let message = format!("no manifest gives a namespace the label name={wanted}");
+        let hint = format!(
+            "no namespace has it by itself; each has kubernetes.io/metadata.name: {wanted} for the one of that name"
+        );
+        found.push(hinted(at(manifest, path, message), &hint));
     }
-}
-
-fn opens_dns(ports: &[PortRule]) -> bool {
-    ports.is_empty()
-        || ports.iter().any(|port| match port {
-            PortRule::All(protocol) => *protocol == Protocol::Udp,
-            PortRule::Range(protocol, first, last) => {
-                *protocol == Protocol::Udp && (*first..=*last).contains(&53)
-            }
-            PortRule::Named(Protocol::Udp, name) | PortRule::Name(name) => name.contains("dns"),
-            PortRule::Named(..) => false,
-        })
-}
-
-/// Whether another policy of the namespace, for a pod that this one selects too, opens DNS.
-fn another_opens_dns(policy: &NetworkPolicy, around: &Around<'_>) -> bool {
-    around.cluster.policies.iter().any(|other| {
-        let together = |pod: &&crate::policy::Pod| {
-            pod.name.namespace == policy.name.namespace
-                && policy.pods.matches(&pod.labels)
-                && other.pods.matches(&pod.labels)
-        };
-        let same = other.pods == policy.pods
-            || other.pods.is_everything()
-            || around.cluster.pods.iter().any(|pod| together(&pod));
-        other.name.namespace == policy.name.namespace
-            && same
-            && other.egress.iter().flatten().any(|rule| opens_dns(&rule.ports))
-    })
 }
 
 fn clusterwide(manifest: &Manifest, policy: &ClusterPolicy, around: &Around<'_>, found: &mut Vec<Problem>) {
@@ -328,11 +273,7 @@ fn clusterwide(manifest: &Manifest, policy: &ClusterPolicy, around: &Around<'_>,
                         let message = format!("{namespaces} matches no namespace");
                         found.push(hinted(at(manifest, &path, message), "the peer matches nobody"));
                     }
-                    TierPeer::Networks(blocks) => {
-                        for (which, block) in blocks.iter().enumerate() {
-                            host_bits(manifest, &format!("{path}.networks[{which}]"), *block, found);
-                        }
-                    }
+                    TierPeer::Pods(namespaces, _) => by_name(manifest, &path, namespaces, around, found),
                     _ => {}
                 }
             }
@@ -340,7 +281,7 @@ fn clusterwide(manifest: &Manifest, policy: &ClusterPolicy, around: &Around<'_>,
     }
 }
 
-fn hinted(mut problem: Problem, hint: &str) -> Problem {
+pub(super) fn hinted(mut problem: Problem, hint: &str) -> Problem {
     problem.hint(hint);
     problem
 }

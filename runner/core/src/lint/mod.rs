@@ -1,16 +1,18 @@
 //! What is wrong with a scenario or with policies though they parse: policies that an API server rejects, expectations that
 //! the policies contradict, and policies that surely mean something else.
 
+mod dns;
 mod doubt;
+mod ports;
 
 use crate::{
     flow::{Expectation, Family, PortOf},
-    parse::Problem,
+    parse::{Problem, Severity},
     policy::{
         Answer, Cluster, Derivation, Finding, Oracle, Scene,
         derive::{PolicyName, RuleName},
         scene::policy_kind,
-        validate::validate,
+        validate::{ApiServer, violations},
     },
     scenario::{Change, Expected, Manifest, Position, Scenario, Step, Wanted},
     snapshot::Snapshot,
@@ -20,9 +22,9 @@ use std::collections::BTreeSet;
 
 pub use doubt::{Around, doubts};
 
-/// Finds what is wrong with a scenario, in the order of its steps: errors and warnings.
+/// Finds what is wrong with a scenario that is meant for an API server, in the order of its steps: errors and warnings.
 #[must_use]
-pub fn scenario(scenario: &Scenario) -> Vec<Problem> {
+pub fn scenario(scenario: &Scenario, server: &ApiServer) -> Vec<Problem> {
     let mut found = Vec::new();
     if scenario.live {
         // Which policies there are is only known in the cluster.
@@ -34,7 +36,7 @@ pub fn scenario(scenario: &Scenario) -> Vec<Problem> {
         for change in &step.changes {
             scene.change(change);
             if let Change::Apply(manifest) = change {
-                found.extend(rejected(manifest, &scene.value(manifest)));
+                found.extend(rejected(manifest, &scene.value(manifest), server));
             }
         }
         let cluster = scene.cluster();
@@ -44,6 +46,7 @@ pub fn scenario(scenario: &Scenario) -> Vec<Problem> {
                 && seen.insert(manifest.at.clone())
             {
                 let around = Around::of_scenario(scenario, &scene, &cluster);
+                found.extend(surprises(manifest));
                 found.extend(doubts(manifest, &scene.value(manifest), &around));
             }
         }
@@ -51,9 +54,9 @@ pub fn scenario(scenario: &Scenario) -> Vec<Problem> {
     found
 }
 
-/// Finds what is wrong with the policies of plain manifests.
+/// Finds what is wrong with the policies of plain manifests that are meant for an API server.
 #[must_use]
-pub fn snapshot(snapshot: &Snapshot) -> Vec<Problem> {
+pub fn snapshot(snapshot: &Snapshot, server: &ApiServer) -> Vec<Problem> {
     let cluster = &snapshot.cluster;
     let around = Around {
         cluster,
@@ -64,29 +67,73 @@ pub fn snapshot(snapshot: &Snapshot) -> Vec<Problem> {
             Vec::new()
         },
         pods: cluster.pods.iter().map(|pod| (pod.name.namespace.clone(), pod.labels.clone())).collect(),
+        services: snapshot.services.clone(),
         without_dns: false,
     };
     let problems = snapshot.policies.iter().flat_map(|manifest| {
-        let mut found = rejected(manifest, &manifest.value);
-        if found.is_empty() {
-            found = doubts(manifest, &manifest.value, &around);
+        let mut found = rejected(manifest, &manifest.value, server);
+        if found.iter().all(|problem| problem.severity == Severity::Warning) {
+            found.extend(doubts(manifest, &manifest.value, &around));
         }
         found
     });
     problems.collect()
 }
 
-/// What an API server rejects of a manifest, when it is a policy.
+/// What an API server rejects of a manifest, when it is a policy. What only others reject is a warning.
 #[must_use]
-pub fn rejected(manifest: &Manifest, value: &Value) -> Vec<Problem> {
+pub fn rejected(manifest: &Manifest, value: &Value, server: &ApiServer) -> Vec<Problem> {
     let Some(kind) = policy_kind(manifest) else { return Vec::new() };
     let problem = |violation: crate::policy::Violation| {
         let mut problem = at(manifest, &violation.path, violation.to_string());
-        problem.hint = violation.hint;
+        let consequence = || consequence(&violation.path).map(str::to_owned);
+        let unknown = violation.message.starts_with("unknown field") && violation.only.is_none();
+        problem.hint = match (violation.only, violation.hint) {
+            (Some(only), _) => Some(only.to_string()),
+            (None, Some(hint)) if unknown => Some(match consequence() {
+                Some(consequence) => format!("{hint} {consequence}"),
+                None => hint,
+            }),
+            (None, Some(hint)) => Some(hint),
+            (None, None) if unknown => consequence(),
+            (None, None) => None,
+        };
         problem.hint.get_or_insert_with(|| format!("the API server rejects {}", manifest.object));
-        problem
+        match violation.only {
+            Some(only) if !server.rejects(only) => problem.warning(),
+            _ => problem,
+        }
     };
-    validate(kind, value).into_iter().map(problem).collect()
+    violations(kind, value).into_iter().map(problem).collect()
+}
+
+/// What becomes of an object when a client that does not ask for validation leaves an unknown field out.
+fn consequence(path: &str) -> Option<&'static str> {
+    let (holder, _) = path.rsplit_once('.').unwrap_or(("", path));
+    let last = holder.rsplit('.').next().unwrap_or(holder);
+    let name = last.split('[').next().unwrap_or(last);
+    match name {
+        "podSelector" | "namespaceSelector" | "namespaces" => Some(
+            "labels stand under matchLabels; a client that asks for no validation leaves it out, and an empty selector selects all",
+        ),
+        "ingress" | "egress" => Some(
+            "a client that asks for no validation leaves it out, and a rule without peers or ports allows them all",
+        ),
+        "ports" => Some(
+            "a client that asks for no validation leaves it out, and an entry without a port is every port of TCP",
+        ),
+        "spec" => Some("a client that asks for no validation leaves it out, as if it were not written"),
+        _ => None,
+    }
+}
+
+/// What a cluster reads in a manifest of a scenario as hardly anybody means it.
+fn surprises(manifest: &Manifest) -> impl Iterator<Item = Problem> + '_ {
+    manifest.places.surprises().iter().map(|(at, length, message)| {
+        let mut problem = Problem::new(at.clone(), *length, message.clone()).warning();
+        problem.hint("put it in quotes, or write what is meant");
+        problem
+    })
 }
 
 /// A problem at a field of a manifest.

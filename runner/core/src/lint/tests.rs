@@ -1,14 +1,17 @@
 //! Contradictions and doubts, with their places.
 
 use super::scenario;
-use crate::parse::{self, Severity};
+use crate::{
+    parse::{self, Severity},
+    policy::ApiServer,
+};
 
 /// What is wrong with a scenario: severity, line, message, related lines.
 fn found(text: &str) -> Vec<(Severity, u32, String, Vec<u32>)> {
     let load: &mut parse::Load<'_> = &mut |_| Err("there are no files".to_owned());
     let read =
         parse::scenario("s.yaml", text.as_bytes(), load).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    let problems = scenario(&read).into_iter();
+    let problems = scenario(&read, &ApiServer::default()).into_iter();
     problems
         .map(|p| (p.severity, p.at.line, p.message, p.related.iter().map(|(at, _)| at.line).collect()))
         .collect()
@@ -92,7 +95,7 @@ steps:
       - apiVersion: networking.k8s.io/v1
         kind: NetworkPolicy
         metadata: { name: p, namespace: a }
-        spec: { podSelector: { matchLabels: { role: y } } }
+        spec: { podSelector: { matchLabels: { role: \"y\" } } }
     expect: { deny: [a/x -> a/y] }
   - label: { a/y: { role: null } }
     expect: { deny: [a/x -> a/y] }
@@ -152,7 +155,7 @@ fn doubts_are_warnings() {
         ),
         (
             &format!("{rules}      ingress: [{{ from: [{{ ipBlock: {{ cidr: 10.1.2.3/8 }} }}] }}]\n{end}"),
-            "10.1.2.3/8 means 10.0.0.0/8",
+            "'10.1.2.3/8' has bits beyond its mask: it may be taken for 10.0.0.0/8 or for 10.1.2.3/32",
         ),
         (
             &format!("{rules}      ingress: [{{ ports: [{{ port: 5433 }}] }}]\n{end}"),
@@ -170,9 +173,11 @@ fn doubts_are_warnings() {
         );
     }
     let fine = format!(
-        "{rules}      ingress: [{{ from: [{{ ipBlock: {{ cidr: $ip4(app/api)/24 }} }}], ports: [{{ port: 5432 }}] }}]\n{end}"
+        "{rules}      ingress: [{{ from: [{{ ipBlock: {{ cidr: $ip4(app/api)/32 }} }}], ports: [{{ port: 5432 }}] }}]\n{end}"
     );
     assert_eq!(with(&fine), []);
+    let loose = with(&fine.replace("/32", "/24"));
+    assert!(loose[0].2.contains("the address of a pod has bits beyond this mask"), "{loose:?}");
 }
 
 #[test]
@@ -226,4 +231,119 @@ steps:
     assert!(warned("{ kind: app }", "{ team: blue }", "blue"), "the namespace gets that label later");
     assert!(!warned("{ kind: app }", "{ kind: other }", "red"));
     assert!(!warned("{ team: red }", "{ team: blue }", "blue"), "it never has both labels");
+}
+
+/// The warnings of plain manifests.
+fn warnings(text: &str) -> Vec<String> {
+    let (snapshot, _) = parse::manifests(&[("m.yaml".to_owned(), text.as_bytes().to_vec())]);
+    super::snapshot(&snapshot, &ApiServer::default()).into_iter().map(|problem| problem.message).collect()
+}
+
+const EGRESS: &str = "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: p, namespace: app }
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress:
+";
+
+#[test]
+fn dns_on_another_port_is_known_where_no_name_server_is() {
+    let with = |ports: &str| warnings(&format!("{EGRESS}    - ports: {ports}\n"));
+    assert_eq!(with("[{ protocol: UDP, port: 53 }, { port: 53 }]"), [""; 0]);
+    assert_eq!(with("[{ protocol: UDP, port: 5353 }, { port: 5353 }]"), [""; 0]);
+    assert_eq!(with("[{ protocol: UDP, port: dns }, { port: dns-tcp }]"), [""; 0]);
+    assert!(with("[{ protocol: UDP, port: 53 }]")[0].contains("opens DNS over UDP alone"));
+    assert!(with("[{ port: 443 }]")[0].contains("no rule for egress opens UDP 53"));
+}
+
+#[test]
+fn a_namespace_by_name_is_doubtful_also_where_no_namespace_is_known() {
+    let with = |selector: &str| {
+        warnings(&format!("{EGRESS}    - to: [{{ namespaceSelector: {{ matchLabels: {selector} }} }}]\n"))
+    };
+    assert!(
+        with("{ name: kube-system }")[0].contains("no manifest gives a namespace the label name=kube-system")
+    );
+    assert_eq!(with("{ kubernetes.io/metadata.name: kube-system }"), [""; 0]);
+    assert_eq!(with("{ team: red }"), [""; 0]);
+}
+
+#[test]
+fn the_port_of_a_service_is_not_that_of_its_pods() {
+    let around = |targets: &str, port: u16| {
+        let text = format!(
+            "apiVersion: apps/v1
+kind: Deployment
+metadata: {{ name: db, namespace: app }}
+spec: {{ template: {{ metadata: {{ labels: {{ app: db }} }}, spec: {{ containers: [{{ name: c }}] }} }} }}
+---
+apiVersion: v1
+kind: Service
+metadata: {{ name: db, namespace: app }}
+spec: {{ type: NodePort, selector: {{ app: db }}, ports: [{{ port: 80, targetPort: {targets}, nodePort: 30080 }}] }}
+---
+{EGRESS}    - to: [{{ podSelector: {{ matchLabels: {{ app: db }} }} }}]
+      ports: [{{ port: {port} }}]
+    - ports: [{{ protocol: UDP, port: 53 }}, {{ port: 53 }}]
+"
+        );
+        warnings(&text)
+    };
+    assert!(
+        around("8080", 80)[0]
+            .contains("TCP 80 is a port of the Service app/db, and its pods are asked on 8080")
+    );
+    assert!(around("http", 80)[0].contains("its pods are asked on their port http"));
+    assert!(around("8080", 30080)[0].contains("TCP 30080 is a node port of the Service app/db"));
+    assert_eq!(around("8080", 8080), [""; 0]);
+    assert_eq!(around("80", 80), [""; 0]);
+}
+
+#[test]
+fn the_version_of_the_api_server_decides_between_error_and_warning() {
+    let text = format!("{EGRESS}    - to: [{{ ipBlock: {{ cidr: 10.1.2.3/8 }} }}]\n");
+    let (snapshot, _) = parse::manifests(&[("m.yaml".to_owned(), text.into_bytes())]);
+    for (version, wanted) in [("", Severity::Warning), ("1.35", Severity::Warning), ("1.36", Severity::Error)]
+    {
+        let server = ApiServer { version: version.parse().ok(), ..ApiServer::default() };
+        let found = super::snapshot(&snapshot, &server);
+        assert_eq!(found[0].severity, wanted, "{version}: {found:?}");
+        assert_eq!(found[0].hint.as_deref(), Some("Kubernetes 1.36 and later reject it"));
+    }
+}
+
+#[test]
+fn what_an_unknown_field_does_when_nobody_checks_is_said() {
+    let text = "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: p, namespace: app }
+spec: { podSelector: { app: web }, ingress: [{ port: 80 }] }
+";
+    let (snapshot, _) = parse::manifests(&[("m.yaml".to_owned(), text.as_bytes().to_vec())]);
+    let found = super::snapshot(&snapshot, &ApiServer::default());
+    let hints: Vec<&str> = found.iter().filter_map(|problem| problem.hint.as_deref()).collect();
+    assert!(hints[0].contains("an empty selector selects all"), "{hints:?}");
+    assert!(hints[1].contains("a rule without peers or ports allows them all"), "{hints:?}");
+}
+
+#[test]
+fn manifests_in_a_scenario_are_read_as_a_cluster_reads_them() {
+    let found = with(
+        "      podSelector: { matchLabels: { app: db } }
+      ingress: [{ ports: [{ port: 012470 }] }]
+expect: { allow: [app/api -> data/db tcp/5432] }
+",
+    );
+    let warned = |words: &str| {
+        found
+            .iter()
+            .any(|(severity, _, message, _)| *severity == Severity::Warning && message.contains(words))
+    };
+    assert!(warned("012470 is the number 5432 to Kubernetes"), "{found:?}");
+    assert!(found.iter().all(|(severity, ..)| *severity == Severity::Warning), "{found:?}");
+    let truth =
+        with("      podSelector: { matchLabels: { app: yes } }\nexpect: { allow: [app/api -> data/db] }\n");
+    assert!(truth[0].2.contains("must be text, here it is the truth value true"), "{truth:?}");
 }

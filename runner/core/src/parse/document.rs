@@ -58,6 +58,20 @@ pub fn scenario(file: &str, bytes: &[u8], load: &mut Load<'_>) -> Result<Scenari
     }
 }
 
+/// Tells whether a file makes a claim: the key `scenario` at the top of its first document, however it is written. Of what
+/// cannot be read the first letters of its lines tell.
+#[must_use]
+pub fn is_scenario(bytes: &[u8]) -> bool {
+    const KEY: &[u8] = b"scenario";
+    if !bytes.windows(KEY.len()).any(|window| window == KEY) {
+        return false;
+    }
+    match yaml::read(&"".into(), bytes, &mut Problems::default()) {
+        Some(documents) => documents.first().is_some_and(|first| first.get("scenario").is_some()),
+        None => bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"scenario:")),
+    }
+}
+
 /// The only document of a file.
 fn document(file: &str, bytes: &[u8], problems: &mut Problems) -> Option<Node> {
     let file: Arc<str> = file.into();

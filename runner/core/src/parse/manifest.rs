@@ -5,7 +5,7 @@ use super::{
     fields::{Fields, items, text},
     problem::Problems,
     topology::Deployment,
-    tree::{Content, Mark, Node, shortened},
+    tree::{Content, Mark, Node, Surprise, shortened},
     yaml,
 };
 use crate::{
@@ -104,6 +104,18 @@ impl<'a, 'l> Manifests<'a, 'l> {
             }
             return;
         }
+        let mut read = node.clone();
+        let mut surprises = Vec::new();
+        read.read_in_cluster(&mut surprises);
+        let node = &read;
+        let (refused, surprises): (Vec<_>, Vec<_>) =
+            surprises.into_iter().partition(|surprise| surprise.is_refused);
+        for surprise in refused {
+            problems.push(surprise.into_problem());
+        }
+        let surprises =
+            surprises.into_iter().map(|Surprise { at, message, .. }| (at.position(), at.length, message));
+        let surprises = surprises.collect();
         let Some(metadata) = node.get("metadata").filter(|metadata| !metadata.is_null()) else {
             problems.add(&node.at, "a manifest has no metadata").hint("it needs metadata: { name: … }");
             return;
@@ -135,7 +147,7 @@ impl<'a, 'l> Manifests<'a, 'l> {
             object,
             value: node.to_json(),
             at: node.at.position(),
-            places: node.places(),
+            places: node.places().with_surprises(surprises),
         });
     }
 

@@ -26,8 +26,13 @@ pub fn manifests(files: &[(String, Vec<u8>)]) -> (Snapshot, Vec<Problem>) {
         let Some(documents) = yaml::read_within(&yaml::GENERATED, &file, bytes, &mut problems) else {
             continue;
         };
-        for document in &documents {
-            objects(document, &mut |node| {
+        for mut document in documents {
+            let mut surprises = Vec::new();
+            document.read_in_cluster(&mut surprises);
+            for surprise in surprises {
+                problems.push(surprise.into_problem());
+            }
+            objects(&document, &mut |node| {
                 let Some(manifest) = object(node, &mut problems) else { return };
                 if let Some(first) = places.get(&manifest.object) {
                     let first = found[*first].at.clone();

@@ -29,6 +29,7 @@ mod placement;
 mod port_text;
 mod problem;
 mod raw;
+mod scalar;
 mod schema;
 mod service;
 mod shadow;
@@ -38,7 +39,7 @@ mod tree;
 mod yaml;
 
 pub use deviations::{Comparison, Deviation, deviations};
-pub use document::{Load, Loaded, scenario};
+pub use document::{Load, Loaded, is_scenario, scenario};
 pub use expand::MAX_FLOWS;
 pub use listener_text::MAX_LISTENERS;
 pub use manifests::manifests;

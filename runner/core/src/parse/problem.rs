@@ -51,6 +51,13 @@ impl Problems {
         self.found.last_mut().expect("one was just pushed")
     }
 
+    /// Adds a problem that is made already.
+    pub(super) fn push(&mut self, problem: Problem) {
+        if !self.is_full() {
+            self.found.push(problem);
+        }
+    }
+
     /// Tells whether there are so many that looking for more is pointless.
     pub(super) fn is_full(&self) -> bool {
         self.found.len() >= MAX_PROBLEMS

@@ -6,13 +6,15 @@ use serde::{
     de::{MapAccess, SeqAccess, Visitor},
 };
 use serde_json::Number;
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{Location, Spanned, Tagged};
 use std::fmt;
 
 /// What the YAML parser delivers: positions, but keys of any kind, possibly twice.
 pub(super) struct Raw {
     /// Where it stands; of an alias, where the anchor stands.
     pub(super) at: Location,
+    /// Whether a tag says how it is to be read.
+    pub(super) is_tagged: bool,
     pub(super) value: RawContent,
 }
 
@@ -25,8 +27,9 @@ pub(super) enum RawContent {
 
 impl<'de> Deserialize<'de> for Raw {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<RawContent>::deserialize(deserializer)?;
-        Ok(Self { at: spanned.defined, value: spanned.value })
+        let spanned = Spanned::<Tagged<RawContent>>::deserialize(deserializer)?;
+        let Tagged(value, tag) = spanned.value;
+        Ok(Self { at: spanned.defined, is_tagged: tag.is_some(), value })
     }
 }
 

@@ -1,5 +1,6 @@
 //! A YAML document in which every scalar, key and collection knows its place.
 
+use super::{problem::Problem, scalar};
 use crate::scenario::{Places, Position};
 use serde_json::{Number, Value};
 use std::{collections::BTreeMap, sync::Arc};
@@ -38,6 +39,17 @@ pub(super) struct Node {
     pub(super) at: Mark,
     /// For text: how many characters after `at` its first character stands, if the file has the text literally.
     pub(super) inset: Option<u32>,
+    /// How a cluster reads it, where that differs.
+    pub(super) in_cluster: Option<Box<InCluster>>,
+}
+
+/// How a cluster reads a scalar without quotes, which is not how a scenario reads it.
+#[derive(Debug, Clone)]
+pub(super) struct InCluster {
+    /// As it is written.
+    pub(super) written: String,
+    /// As it is read; `None` when it cannot be handed on to the API server.
+    pub(super) value: Option<Content>,
 }
 
 /// A YAML value (core schema).
@@ -66,9 +78,86 @@ pub(super) struct Entry {
     pub(super) at: Mark,
     /// The value.
     pub(super) value: Node,
+    /// How the key is written, and what it is to a cluster, where that differs.
+    pub(super) in_cluster: Option<Box<(String, String)>>,
+}
+
+/// Something that a cluster reads as hardly anybody means it.
+pub(super) struct Surprise {
+    /// Where it stands.
+    pub(super) at: Mark,
+    /// What it is: lower case, no full stop.
+    pub(super) message: String,
+    /// Whether kubectl cannot hand it on at all.
+    pub(super) is_refused: bool,
+}
+
+impl Surprise {
+    /// As it is told: an error where kubectl refuses it.
+    pub(super) fn into_problem(self) -> Problem {
+        let mut problem = Problem::new(self.at.position(), self.at.length, self.message);
+        problem.hint("put it in quotes, or write what is meant");
+        if self.is_refused { problem } else { problem.warning() }
+    }
+}
+
+impl InCluster {
+    /// How it is written, and the key that it becomes.
+    pub(super) fn as_key(&self) -> Option<Box<(String, String)>> {
+        let key = match self.value.as_ref()? {
+            Content::Bool(value) => value.to_string(),
+            Content::Number(number) => scalar::key_text(number),
+            _ => return None,
+        };
+        (key != self.written).then(|| Box::new((self.written.clone(), key)))
+    }
 }
 
 impl Node {
+    /// A list or a mapping.
+    pub(super) fn collection(value: Content, at: Mark) -> Self {
+        Self { value, at, inset: None, in_cluster: None }
+    }
+
+    /// Reads the tree as a cluster reads it, and says what surprises.
+    pub(super) fn read_in_cluster(&mut self, surprises: &mut Vec<Surprise>) {
+        if let Some(read) = self.in_cluster.take() {
+            let surprise =
+                |message: String, is_refused| Surprise { at: self.at.clone(), message, is_refused };
+            if let Some(value) = read.value {
+                if let Content::Number(number) = &value
+                    && is_unlike(&read.written, number)
+                {
+                    let message = format!("{} is the number {number} to Kubernetes", read.written);
+                    surprises.push(surprise(message, false));
+                }
+                self.value = value;
+            } else {
+                let message = format!(
+                    "{} is a number that cannot be written in JSON: kubectl refuses it",
+                    read.written
+                );
+                surprises.push(surprise(message, true));
+            }
+        }
+        match &mut self.value {
+            Content::List(items) => items.iter_mut().for_each(|item| item.read_in_cluster(surprises)),
+            Content::Map(entries) => {
+                for entry in entries.iter_mut() {
+                    if let Some(read) = entry.in_cluster.take() {
+                        let (written, key) = *read;
+                        let what = if key == "true" || key == "false" { "a truth value" } else { "a number" };
+                        let message =
+                            format!("the key {written} is {what} to Kubernetes: it becomes '{key}'");
+                        surprises.push(Surprise { at: entry.at.clone(), message, is_refused: false });
+                        entry.key = key;
+                    }
+                    entry.value.read_in_cluster(surprises);
+                }
+            }
+            _ => {}
+        }
+    }
     /// Names what stands here, for messages: `a list`, `the number 5`.
     pub(super) fn describe(&self) -> String {
         match &self.value {
@@ -157,6 +246,16 @@ impl Node {
             ),
         }
     }
+}
+
+/// Whether a number is another one than its digits say: `0120` is 80.
+fn is_unlike(written: &str, number: &Number) -> bool {
+    let digits = written.strip_prefix(['+', '-']).unwrap_or(written).replace('_', "");
+    digits.len() > 1
+        && digits.starts_with('0')
+        && digits.bytes().all(|digit| digit.is_ascii_digit())
+        && digits.trim_start_matches('0') != number.to_string().trim_start_matches('-')
+        && number.as_i64() != Some(0)
 }
 
 /// The path of a field within a mapping, as an API server writes it.

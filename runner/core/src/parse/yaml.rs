@@ -3,7 +3,8 @@
 use super::{
     problem::Problems,
     raw::{Raw, RawContent},
-    tree::{Content, Entry, Mark, Node, shortened},
+    scalar,
+    tree::{Content, Entry, InCluster, Mark, Node, shortened},
 };
 use serde_saphyr::{DefaultMessageFormatter, DuplicateKeyPolicy, Location, MessageFormatter, Options};
 use std::{collections::HashMap, sync::Arc};
@@ -52,7 +53,7 @@ pub(super) const GENERATED: Limits = Limits {
 
 /// Reads all documents of a file; empty ones are left out. Nothing is returned when the file is not YAML.
 ///
-/// Duplicate keys are reported and the first one stands; merge keys (`<<`) are resolved.
+/// Duplicate keys are reported, and the last one stands, as kubectl has it; merge keys (`<<`) are resolved.
 pub(super) fn read(file: &Arc<str>, bytes: &[u8], problems: &mut Problems) -> Option<Vec<Node>> {
     read_within(&WRITTEN, file, bytes, problems)
 }
@@ -169,6 +170,10 @@ fn describe(limits: &Limits, error: &serde_saphyr::Error) -> String {
     }
 }
 
+/// What begins a text that a cluster may read as something else.
+const READ_OTHERWISE: &[char] =
+    &['y', 'Y', 'n', 'N', 'o', 'O', '.', '+', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
+
 /// Turns raw trees into checked ones.
 struct Builder<'a> {
     file: &'a Arc<str>,
@@ -185,15 +190,34 @@ impl Builder<'_> {
                     Content::Text(text) => self.inset(raw.at, text),
                     _ => None,
                 };
-                Node { value, at, inset }
+                let in_cluster = if raw.is_tagged { None } else { self.in_cluster(raw.at, &value) };
+                Node { value, at, inset, in_cluster }
             }
-            RawContent::List(items) => Node {
-                value: Content::List(items.into_iter().map(|item| self.node(item)).collect()),
-                at,
-                inset: None,
-            },
-            RawContent::Map(entries) => Node { value: Content::Map(self.entries(entries)), at, inset: None },
+            RawContent::List(items) => {
+                Node::collection(Content::List(items.into_iter().map(|item| self.node(item)).collect()), at)
+            }
+            RawContent::Map(entries) => Node::collection(Content::Map(self.entries(entries)), at),
         }
+    }
+
+    /// How a cluster reads a scalar, where that differs.
+    fn in_cluster(&self, at: Location, value: &Content) -> Option<Box<InCluster>> {
+        let written = match value {
+            // Text that a plain scalar has spelt out; what is folded or quoted is text everywhere.
+            Content::Text(text) if text.starts_with(READ_OTHERWISE) => {
+                self.slice(at).map(str::trim).filter(|slice| slice == text)?
+            }
+            Content::Number(_) | Content::Bool(_) => self.slice(at)?.trim(),
+            _ => return None,
+        };
+        let read = scalar::read(written);
+        let differs = match (&read, value) {
+            (Ok(Content::Text(_)), Content::Text(_)) => false,
+            (Ok(Content::Bool(one)), Content::Bool(other)) => one != other,
+            (Ok(Content::Number(one)), Content::Number(_)) => one.to_string() != written,
+            _ => true,
+        };
+        differs.then(|| Box::new(InCluster { written: written.to_owned(), value: read.ok() }))
     }
 
     /// Checks the keys of a mapping and brings in what `<<` refers to: what the mapping itself says goes first.
@@ -204,16 +228,19 @@ impl Builder<'_> {
         for (key, value) in raw {
             let at = self.mark(key.at);
             let value = self.node(value);
-            match self.key(key) {
+            let key = self.node(key);
+            let in_cluster = key.in_cluster.as_ref().and_then(|read| read.as_key());
+            match self.key(&key) {
                 Some(key) if key == "<<" => merged.extend(self.merge(value)),
                 Some(key) => {
-                    if let Some(first) = places.get(&key) {
+                    if let Some(first) = places.get(&key).map(|first| &mut entries[*first]) {
                         let message = format!("the key '{}' stands here twice", shortened(&key));
-                        let first = entries[*first].at.position();
-                        self.problems.add(&at, message).related(first, "first here");
+                        let problem = self.problems.add(&at, message);
+                        problem.related(first.at.position(), "first here");
+                        *first = Entry { key, at, value, in_cluster };
                     } else {
                         places.insert(key.clone(), entries.len());
-                        entries.push(Entry { key, at, value });
+                        entries.push(Entry { key, at, value, in_cluster });
                     }
                 }
                 None => {}
@@ -229,8 +256,7 @@ impl Builder<'_> {
     }
 
     /// The text of a key; numbers and truth values count as their text.
-    fn key(&mut self, key: Raw) -> Option<String> {
-        let key = self.node(key);
+    fn key(&mut self, key: &Node) -> Option<String> {
         match &key.value {
             Content::Text(text) => Some(text.clone()),
             Content::Bool(value) => Some(value.to_string()),

@@ -37,6 +37,7 @@ fn pod(name: &str, label: &str, number: u8, node: &str) -> Pod {
             },
             PodPort { name: Some("udp".to_owned()), protocol: Protocol::Udp, number: 53 },
         ],
+        init_ports: Vec::new(),
         node: node.to_owned(),
         host_network: false,
     }
@@ -116,7 +117,7 @@ fn ask(oracle: &Oracle<'_>, text: &str) -> Ask {
             _ => Protocol::Icmp,
         },
         port: words[4].parse().expect("a port"),
-        service: words.contains(&"svc").then_some(Via { address: None }),
+        service: words.contains(&"svc").then_some(Via { address: None, port: None }),
     }
 }
 
@@ -311,7 +312,15 @@ fn network_policy() -> Vec<Row> {
             to_one,
             Elsewhere("a plugin without endPort is a known deviation, not a meaning"),
         ),
-        ("24", "Val, RFC 4632", from(json!({"ipBlock": {"cidr": "10.0.0.9/24"}})), to_one, Allow),
+        ("24", "Val, KEP-4858", from(json!({"ipBlock": {"cidr": "10.0.0.2/24"}})), to_one, Allow),
+        (
+            "24",
+            "Val, KEP-4858",
+            from(json!({"ipBlock": {"cidr": "10.0.0.9/24"}})),
+            to_one,
+            Open(Gap::LooseBlock),
+        ),
+        ("24", "Val, KEP-4858", from(json!({"ipBlock": {"cidr": "10.0.1.2/24"}})), to_one, Deny),
         (
             "25",
             "T, Val",
@@ -657,8 +666,8 @@ fn cluster_network_policy() -> Vec<Row> {
                 none(),
                 json!([{"action": "Deny", "to": [{"networks": ["10.0.0.0/8"]}], "protocols": [{"destinationNamedPort": "web"}]}]),
             )],
-            to_b,
-            Invalid("spec.egress[0]"),
+            "a/one -> b/one tcp 8003",
+            Open(Gap::BlockAndName),
         ),
         ("hairpin over the own address", "A", vec![deny("Admin", 1)], "a/one -> a/one tcp 80", Allow),
         ("hairpin through a Service", "A", vec![deny("Admin", 1)], "a/one -> a/one tcp 80 svc", Deny),

@@ -501,6 +501,7 @@ fn tier_peer_text(peer: &TierPeer) -> String {
         TierPeer::Nodes(nodes) => format!("nodes {nodes}"),
         TierPeer::Domains(names) => names.join(" or "),
         TierPeer::Unknown => "a peer that this version does not know".to_owned(),
+        TierPeer::Unclear => "a selector that is not valid".to_owned(),
     }
 }
 

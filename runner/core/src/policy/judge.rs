@@ -1,10 +1,11 @@
 //! The decision about one connection: both ends, three tiers, every rule.
 
 use super::{
+    network::Network,
     oracle::{Direction, Oracle, Situation, Spot, within},
     read::{Peer, PortRule, Rule},
     tier::{Action, TierPeer, TierRule},
-    world::{Answer, Ask, Cluster, Connection, End, Gap, Pod, PodPort, Protocol, SOME_NODE},
+    world::{Answer, Ask, Cluster, Connection, End, Gap, Pod, PodPort, Protocol, SOME_NODE, is_stand_in},
 };
 use std::net::IpAddr;
 
@@ -106,6 +107,8 @@ impl Oracle<'_> {
             protocol: ask.protocol,
             port: ask.port,
             service: ask.service,
+            may_be_host_pod: ask.service.is_some()
+                && matches!(ask.destination, End::Address(address) if self.node_at(address).is_some()),
         }
     }
 
@@ -188,6 +191,13 @@ impl Oracle<'_> {
         now: &Situation,
     ) -> Holds {
         let port = self.ports_hold(&rule.ports, now);
+        if port == Holds::No && Self::names_an_address(direction, &rule.ports, now) {
+            let blocks = rule.peers.iter().enumerate().filter(|(_, peer)| matches!(peer, Peer::Block(..)));
+            let inside = Holds::any(
+                blocks.map(|(at, peer)| self.peer_holds(direction, [policy, index, at], peer, now, false)),
+            );
+            return if inside == Holds::No { Holds::No } else { Holds::Open(Gap::BlockAndName) };
+        }
         if port == Holds::No || rule.peers.is_empty() {
             return port;
         }
@@ -211,18 +221,19 @@ impl Oracle<'_> {
     ) -> Holds {
         let other = now.other(direction);
         if let Some(selected) = self.selects(direction, at, other.pod) {
-            return yes(selected);
+            let open = !selected && direction == Direction::Egress && now.may_be_host_pod;
+            return if open { Holds::Open(Gap::HostNetwork) } else { yes(selected) };
         }
         let Peer::Block(block, except) = peer else { return Holds::No };
         let inside = |address: IpAddr| {
-            let block = Holds::known(block.may_contain(address), Gap::AddressUnknown);
+            let block = Holds::known(block.may_contain(address), open_by(std::slice::from_ref(block)));
             match within(except, address) {
                 Some(true) => Holds::No,
                 Some(false) => block,
-                None => block.and(Holds::Open(Gap::AddressUnknown)),
+                None => block.and(Holds::Open(open_by(except))),
             }
         };
-        let holds = range_holds(direction, now, &inside, block.is_everything() && except.is_empty());
+        let holds = self.range_holds(direction, now, &inside, block.is_everything() && except.is_empty());
         match holds {
             Holds::Yes if by_name && direction == Direction::Egress => Holds::Open(Gap::BlockAndName),
             other => other,
@@ -236,11 +247,29 @@ impl Oracle<'_> {
         !ports.is_empty() && numbers.all(|port| self.port_holds(port, now) == Holds::No)
     }
 
+    /// Whether a rule for egress names a port where the destination is no pod, which alone has names.
+    fn names_an_address(direction: Direction, ports: &[PortRule], now: &Situation) -> bool {
+        let named = |port: &PortRule| match port {
+            PortRule::Named(protocol, _) => *protocol == now.protocol,
+            PortRule::Name(_) => true,
+            PortRule::All(_) | PortRule::Range(..) => false,
+        };
+        direction == Direction::Egress && now.destination.pod.is_none() && ports.iter().any(named)
+    }
+
     fn ports_hold(&self, ports: &[PortRule], now: &Situation) -> Holds {
         if ports.is_empty() {
             return Holds::Yes;
         }
-        Holds::any(ports.iter().map(|port| self.port_holds(port, now)))
+        let holds = |now: &Situation| Holds::any(ports.iter().map(|port| self.port_holds(port, now)));
+        let after = holds(now);
+        match now.service.and_then(|via| via.port) {
+            // The port of a rule is one of a pod (types.go); what is no pod may be seen before the translation.
+            Some(port) if now.destination.pod.is_none() && holds(&Situation { port, ..*now }) != after => {
+                Holds::Open(Gap::PortAndService)
+            }
+            _ => after,
+        }
     }
 
     /// Tells whether a connection goes to a port of a rule. A name means what it means on the pod that listens, for ingress as
@@ -249,12 +278,17 @@ impl Oracle<'_> {
         let named = |name: &str, protocol: Protocol| {
             let Some(pod) = now.destination.pod else { return Holds::No };
             let is_it = |port: &&PodPort| port.name.as_deref() == Some(name) && port.protocol == protocol;
-            let mut found = self.pod(pod).ports.iter().filter(is_it);
-            match (found.next(), found.next()) {
+            let pod = self.pod(pod);
+            let mut found = pod.ports.iter().filter(is_it);
+            let holds = match (found.next(), found.next()) {
                 (None, _) => Holds::No,
                 (Some(port), None) => yes(port.number == now.port),
                 _ => Holds::Open(Gap::NameTwice),
+            };
+            if holds == Holds::No && pod.init_ports.iter().filter(is_it).any(|port| port.number == now.port) {
+                return Holds::Open(Gap::InitName);
             }
+            holds
         };
         match rule {
             PortRule::All(protocol) => yes(*protocol == now.protocol),
@@ -336,11 +370,16 @@ impl Oracle<'_> {
         if port == Holds::No {
             return (Holds::No, rule.action);
         }
-        let peers = rule
-            .peers
-            .iter()
-            .enumerate()
-            .map(|(at, peer)| self.tier_peer_holds(direction, [policy, index, at], peer, now));
+        let by_name = self.only_by_name(&rule.ports, now);
+        let peers = rule.peers.iter().enumerate().map(|(at, peer)| {
+            match (self.tier_peer_holds(direction, [policy, index, at], peer, now), peer) {
+                // The experimental channel refuses it; the standard one takes it, and nothing says what it means.
+                (Holds::Yes, TierPeer::Networks(_) | TierPeer::Nodes(_)) if by_name => {
+                    Holds::Open(Gap::BlockAndName)
+                }
+                (holds, _) => holds,
+            }
+        });
         (Holds::any(peers).and(port), rule.action)
     }
 
@@ -359,11 +398,11 @@ impl Oracle<'_> {
         }
         match peer {
             TierPeer::Networks(blocks) => {
-                let inside = |address| Holds::known(within(blocks, address), Gap::AddressUnknown);
+                let inside = |address| Holds::known(within(blocks, address), open_by(blocks));
                 let everything = other.address.is_some_and(|address| {
                     blocks.iter().any(|b| b.is_everything() && b.may_contain(address) == Some(true))
                 });
-                range_holds(direction, now, &inside, everything)
+                self.range_holds(direction, now, &inside, everything)
             }
             TierPeer::Nodes(selector) => {
                 let node = other.address.and_then(|address| self.node_at(address));
@@ -376,7 +415,36 @@ impl Oracle<'_> {
                 }
             }
             TierPeer::Domains(_) if pod.is_none() => Holds::Open(Gap::DomainName),
+            TierPeer::Unclear => Holds::Open(Gap::UnclearSelector),
             _ => Holds::No,
+        }
+    }
+
+    /// Whether an address range holds the other end: of a connection through a Service, before and after translation.
+    fn range_holds(
+        &self,
+        direction: Direction,
+        now: &Situation,
+        inside: &dyn Fn(IpAddr) -> Holds,
+        everything: bool,
+    ) -> Holds {
+        let after = now.other(direction).address.map_or(Holds::Open(Gap::AddressUnknown), inside);
+        match (direction, now.service) {
+            (_, None) => after,
+            (Direction::Ingress, Some(_)) if everything || now.source.pod.is_some() => after,
+            // Through a NodePort or a load balancer the source that arrives may be a node.
+            (Direction::Ingress, Some(_)) => {
+                let same_family = |address: &IpAddr| {
+                    now.source.address.is_none_or(|source| source.is_ipv4() == address.is_ipv4())
+                };
+                let mut nodes = self.node_addresses().filter(same_family);
+                if nodes.all(|node| inside(node) == after) { after } else { Holds::Open(Gap::BlockAndNode) }
+            }
+            (Direction::Egress, Some(via)) => match via.address.map(inside) {
+                Some(before) if before == after => after,
+                None if everything => after,
+                _ => Holds::Open(Gap::BlockAndService),
+            },
         }
     }
 }
@@ -412,24 +480,15 @@ pub(super) fn is_loopback(now: &Situation) -> bool {
                 && now.source.address == now.destination.address)
 }
 
-fn yes(holds: bool) -> Holds {
-    if holds { Holds::Yes } else { Holds::No }
+/// What leaves open whether an address is in one of several blocks.
+fn open_by(blocks: &[Network]) -> Gap {
+    if blocks.iter().any(|block| block.loose().is_some() && !is_stand_in(block.address())) {
+        Gap::LooseBlock
+    } else {
+        Gap::AddressUnknown
+    }
 }
 
-/// Whether an address range holds the other end: of a connection through a Service, before and after translation.
-fn range_holds(
-    direction: Direction,
-    now: &Situation,
-    inside: &dyn Fn(IpAddr) -> Holds,
-    everything: bool,
-) -> Holds {
-    let after = now.other(direction).address.map_or(Holds::Open(Gap::AddressUnknown), inside);
-    match (direction, now.service) {
-        (Direction::Ingress, _) | (_, None) => after,
-        (Direction::Egress, Some(via)) => match via.address.map(inside) {
-            Some(before) if before == after => after,
-            None if everything => after,
-            _ => Holds::Open(Gap::BlockAndService),
-        },
-    }
+fn yes(holds: bool) -> Holds {
+    if holds { Holds::Yes } else { Holds::No }
 }

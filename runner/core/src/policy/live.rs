@@ -82,7 +82,7 @@ impl<'a> LiveScene<'a> {
             let pods = self.snapshot.behind(service, protocol, flow.port);
             pods.into_iter()
                 .filter(|(pod, _)| !self.shadows.contains(&self.snapshot.cluster.pods[*pod].name))
-                .map(|(pod, port)| ask(End::Pod(pod), port, Some(Via { address })))
+                .map(|(pod, port)| ask(End::Pod(pod), port, Some(Via { address, port: Some(flow.port) })))
                 .collect()
         };
         match &flow.target {
@@ -179,7 +179,7 @@ spec: { podSelector: { matchExpressions: [{ key: open, operator: DoesNotExist }]
     fn live_policies_decide_by_the_pods_that_stand_there() {
         let api = || Target::Workload(Qualified::new("pay", "api"));
         assert_eq!(answer(CLUSTER, api(), 8080), Answer::Deny);
-        let open = CLUSTER.replace("labels: { app: api } }", "labels: { app: api, open: yes } }");
+        let open = CLUSTER.replace("labels: { app: api } }", "labels: { app: api, open: really } }");
         assert_eq!(answer(&open, api(), 8080), Answer::Allow);
     }
 

@@ -34,7 +34,7 @@ pub use oracle::{Direction, Oracle};
 pub use read::{NetworkPolicy, Peer, PolicyError, PortRule, Rule};
 pub use scene::{Finding, Scene};
 pub use tier::{Action, ClusterKind, ClusterPolicy, Tier, TierPeer, TierRule};
-pub use validate::{PolicyKind, Violation, validate};
+pub use validate::{ApiServer, Channel, PolicyKind, Version, Violation, validate};
 pub use world::{
     Answer, Ask, Cluster, Connection, End, Gap, Pod, PodPort, Protocol, SOME_NODE, Via, stand_in,
 };

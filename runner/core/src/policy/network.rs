@@ -1,78 +1,115 @@
-//! CIDR blocks (RFC 4632, RFC 4291).
+//! CIDR blocks (RFC 4632, RFC 4291), in the forms that API servers take or once took.
 
 use super::world::is_stand_in;
 use std::{fmt, net::IpAddr};
 
-/// A block of addresses of one family. Host bits count for nothing.
+/// A block of addresses of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
     length: u8,
+    loose: Option<Loose>,
+}
+
+/// A form of a block that a cluster may have stored, which reads in more than one way. Since Kubernetes 1.36 an API server refuses
+/// it in a `NetworkPolicy` that is created (KEP-4858).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loose {
+    /// Bits beyond the mask: the network, or the address alone.
+    HostBits,
+    /// Leading zeros: of the decimal number or of the octal one, which is this address.
+    LeadingZeros(Option<IpAddr>),
+    /// IPv4 in IPv6: the IPv4 network, or none.
+    Mapped,
+}
+
+/// How the mask covers the bits of a family.
+const fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
 }
 
 impl Network {
-    /// Tells whether an address is in the block; one of the other family never is.
+    /// Tells whether an address is in the block; one of the other family never is. Bits beyond the mask count for nothing.
     #[must_use]
     pub fn contains(self, address: IpAddr) -> bool {
-        let (left, right, width) = match (self.address, address) {
-            (IpAddr::V4(one), IpAddr::V4(other)) => {
-                (u128::from(one.to_bits()), u128::from(other.to_bits()), 32)
-            }
-            (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits(), other.to_bits(), 128),
-            _ => return false,
-        };
-        let differing = left ^ right;
-        // A shift by the full width is not defined: no host bits means equality of all bits, all host bits of none.
-        match width - u32::from(self.length) {
-            128 => true,
-            host_bits => differing >> host_bits == 0,
-        }
+        shares_prefix(self.address, address, self.length)
     }
 
     /// Tells whether an address is in the block as far as that is known: `None` when one of them stands for an address that
-    /// is given only later.
+    /// is given only later, or when the block can be read in more than one way ([`loose`](Self::loose)).
     #[must_use]
     pub fn may_contain(self, address: IpAddr) -> Option<bool> {
+        if let (Some(Loose::Mapped), IpAddr::V4(v4)) = (self.loose, address) {
+            let inside = shares_prefix(self.address, v4.to_ipv6_mapped().into(), self.length);
+            return if inside { None } else { Some(false) };
+        }
         if self.address.is_ipv4() != address.is_ipv4() {
             return Some(false);
         }
-        if self.length == 0 || self.address == address {
+        if self.length == 0 && self.loose.is_none() || self.address == address {
             return Some(true);
         }
         let (of_block, of_address) = (is_stand_in(self.address), is_stand_in(address));
         match (of_block, of_address) {
-            (false, false) => Some(self.contains(address)),
+            (false, false) => match self.loose {
+                None => Some(self.contains(address)),
+                Some(Loose::LeadingZeros(octal)) => {
+                    let in_octal = octal.is_some_and(|octal| shares_prefix(octal, address, self.length));
+                    let inside = self.contains(address);
+                    (inside == in_octal).then_some(inside)
+                }
+                Some(_) if self.contains(address) => None,
+                Some(_) => Some(false),
+            },
             // No two pods have one address.
             (true, true) if self.is_single() => Some(false),
             _ => None,
         }
     }
 
-    /// Tells whether every address of another block is in this one, which has more than those.
+    /// The form that can be read in more than one way, if it has one.
+    #[must_use]
+    pub fn loose(self) -> Option<Loose> {
+        self.loose
+    }
+
+    /// Tells whether every address of another block is in this one, which has more than those (`ValidateIPBlock`).
     #[must_use]
     pub fn is_strictly_wider_than(self, other: Self) -> bool {
-        self.length < other.length && self.contains(other.address)
+        let (whole, part) = (self.unmapped(), other.unmapped());
+        self.length < other.length && shares_prefix(whole.address, part.address, whole.length)
+    }
+
+    /// The block as Go takes it: IPv4 that is written as IPv6 is IPv4.
+    fn unmapped(self) -> Self {
+        match self.masked().address {
+            IpAddr::V6(v6) if self.length >= 96 => match v6.to_ipv4_mapped() {
+                Some(v4) => Self { address: v4.into(), length: self.length - 96, loose: None },
+                None => self,
+            },
+            _ => self,
+        }
     }
 
     /// Tells whether it is one address.
     #[must_use]
     pub fn is_single(self) -> bool {
-        self.length == if self.address.is_ipv4() { 32 } else { 128 }
+        self.length == width(self.address)
     }
 
     /// Tells whether it is every address of its family.
     #[must_use]
     pub fn is_everything(self) -> bool {
-        self.length == 0
+        self.length == 0 && self.loose.is_none()
     }
 
-    /// The address as it was written, host bits included.
+    /// The address as it was written, bits beyond the mask included.
     #[must_use]
     pub fn address(self) -> IpAddr {
         self.address
     }
 
-    /// The block without host bits, as it is meant.
+    /// The block without bits beyond the mask.
     #[must_use]
     pub fn masked(self) -> Self {
         let address = match self.address {
@@ -85,7 +122,23 @@ impl Network {
                 IpAddr::from((v6.to_bits() & mask).to_be_bytes())
             }
         };
-        Self { address, ..self }
+        Self { address, length: self.length, loose: None }
+    }
+}
+
+/// Whether two addresses of one family have the same first bits.
+fn shares_prefix(one: IpAddr, other: IpAddr, length: u8) -> bool {
+    let (one, other, width) = match (one, other) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => {
+            (u128::from(one.to_bits()), u128::from(other.to_bits()), 32_u32)
+        }
+        (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits(), other.to_bits(), 128),
+        _ => return false,
+    };
+    // A shift by the full width is not defined: no host bits means equality of all bits, all host bits of none.
+    match width - u32::from(length) {
+        128 => true,
+        host_bits => (one ^ other) >> host_bits == 0,
     }
 }
 
@@ -98,16 +151,65 @@ impl fmt::Display for Network {
 impl std::str::FromStr for Network {
     type Err = ();
 
+    /// Reads what any API server takes (`ParseCIDRSloppy`).
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (address, length) = text.split_once('/').ok_or(())?;
-        let plain = length.len() <= 3 && length.bytes().all(|digit| digit.is_ascii_digit());
-        let (address, length): (IpAddr, u8) = (address.parse().map_err(drop)?, length.parse().map_err(drop)?);
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        if !plain || length > longest {
+        let (address, mask) = text.split_once('/').ok_or(())?;
+        if mask.is_empty() || !mask.bytes().all(|digit| digit.is_ascii_digit()) {
             return Err(());
         }
-        Ok(Self { address, length })
+        let plain = without_zeros(address);
+        let (parsed, length): (IpAddr, u8) =
+            (plain.parse().map_err(drop)?, significant(mask).parse().map_err(drop)?);
+        if length > width(parsed) {
+            return Err(());
+        }
+        let mut network = Self { address: parsed, length, loose: None };
+        let is_mapped = matches!(parsed, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+        network.loose = if plain != address || significant(mask) != mask {
+            Some(Loose::LeadingZeros(octal(address).or(Some(parsed))))
+        } else if is_mapped {
+            Some(Loose::Mapped)
+        } else if network.masked().address != parsed {
+            Some(Loose::HostBits)
+        } else {
+            None
+        };
+        Ok(network)
     }
+}
+
+/// A number without the zeros before it.
+fn significant(digits: &str) -> &str {
+    let rest = digits.trim_start_matches('0');
+    if rest.is_empty() { &digits[digits.len().saturating_sub(1)..] } else { rest }
+}
+
+/// An address without the zeros that only old parsers take: any in IPv4, those beyond four digits in IPv6.
+fn without_zeros(address: &str) -> String {
+    let part = |part: &str| -> String {
+        if part.contains('.') || !address.contains(':') {
+            part.split('.').map(significant).collect::<Vec<_>>().join(".")
+        } else if part.len() > 4 {
+            let rest = part.trim_start_matches('0');
+            let rest = if rest.is_empty() { "0" } else { rest };
+            rest.to_owned()
+        } else {
+            part.to_owned()
+        }
+    };
+    address.split(':').map(part).collect::<Vec<_>>().join(":")
+}
+
+/// An IPv4 address whose parts with leading zeros are octal, as C libraries read it.
+fn octal(address: &str) -> Option<IpAddr> {
+    let parts: Vec<u8> = address
+        .split('.')
+        .map(|part| {
+            let base = if part.len() > 1 && part.starts_with('0') { 8 } else { 10 };
+            u8::from_str_radix(part, base).ok()
+        })
+        .collect::<Option<_>>()?;
+    <[u8; 4]>::try_from(parts).ok().map(IpAddr::from)
 }
 
 #[cfg(test)]
@@ -139,7 +241,17 @@ mod tests {
                 "{text} {address}"
             );
         }
-        for wrong in ["10.0.0.0/33", "10.0.0.0", "10.0.0.0/+8", "::/129", "10.0.0/8", ""] {
+        for wrong in [
+            "10.0.0.0/33",
+            "10.0.0.0",
+            "10.0.0.0/+8",
+            "10.0.0.0/",
+            "::/129",
+            "10.0.0/8",
+            "10..0.0/8",
+            "fe80::1%eth0/64",
+            "",
+        ] {
             assert!(wrong.parse::<Network>().is_err(), "{wrong}");
         }
     }
@@ -174,5 +286,29 @@ mod tests {
         assert!(!block("10.0.0.0/8").is_strictly_wider_than(block("10.0.0.0/8")));
         assert!(!block("10.0.0.0/8").is_strictly_wider_than(block("11.0.0.0/16")));
         assert!(!block("0.0.0.0/0").is_strictly_wider_than(block("fd00::/16")));
+    }
+
+    #[test]
+    fn loose_forms_are_read_and_what_they_leave_open_is_said() {
+        for (text, loose, address, inside) in [
+            ("198.51.100.77/24", true, "198.51.100.77", Some(true)),
+            ("198.51.100.77/24", true, "198.51.100.10", None),
+            ("198.51.100.77/24", true, "203.0.113.5", Some(false)),
+            ("10.1.2.3/0", true, "203.0.113.5", None),
+            ("10.1.2.3/32", false, "10.1.2.3", Some(true)),
+            ("010.0.0.0/8", true, "10.1.1.1", None),
+            ("010.0.0.0/8", true, "8.1.1.1", None),
+            ("010.0.0.0/8", true, "11.1.1.1", Some(false)),
+            ("10.0.0.0/08", true, "10.1.1.1", Some(true)),
+            ("::ffff:10.0.0.0/104", true, "10.1.1.1", None),
+            ("::ffff:10.0.0.0/104", true, "11.1.1.1", Some(false)),
+            ("::ffff:10.0.0.0/104", true, "fd00::1", Some(false)),
+            ("fd00:0:0::/48", false, "fd00::1", Some(true)),
+            ("00fd00::/16", true, "fd00::1", Some(true)),
+        ] {
+            assert_eq!(block(text).loose().is_some(), loose, "{text}");
+            let address = address.parse().expect("an address");
+            assert_eq!(block(text).may_contain(address), inside, "{text} {address}");
+        }
     }
 }

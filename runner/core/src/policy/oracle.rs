@@ -57,6 +57,8 @@ pub(super) struct Situation {
     pub(super) protocol: Protocol,
     pub(super) port: u16,
     pub(super) service: Option<Via>,
+    /// Whether a Service leads to an address of a node, behind which there may be a pod in the node's network.
+    pub(super) may_be_host_pod: bool,
 }
 
 /// One end: the pod, when it is one to policies, and the address, when there is one.
@@ -226,7 +228,7 @@ impl<'a> Oracle<'a> {
             family: Family::of(connection.destination),
             protocol: connection.protocol,
             port: connection.port,
-            service: connection.by_service.then_some(Via { address: None }),
+            service: connection.by_service.then_some(Via { address: None, port: None }),
         }
     }
 
@@ -241,6 +243,11 @@ impl<'a> Oracle<'a> {
     /// The node with an address.
     pub(super) fn node_at(&self, address: IpAddr) -> Option<&'a str> {
         self.nodes_at.get(&address).copied()
+    }
+
+    /// All addresses of nodes.
+    pub(super) fn node_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.nodes_at.keys().copied()
     }
 
     /// Whether a peer of a rule of a namespace's policy selects a pod; `None` when the peer is not about pods.
@@ -288,7 +295,11 @@ impl<'a> Sets<'a> {
     fn of_tier_rule(&mut self, rule: &'a TierRule) -> Whom {
         let set = |peer: &'a TierPeer| match peer {
             TierPeer::Pods(namespaces, pods) => Some(self.pods(namespaces, pods)),
-            TierPeer::Networks(_) | TierPeer::Nodes(_) | TierPeer::Domains(_) | TierPeer::Unknown => None,
+            TierPeer::Networks(_)
+            | TierPeer::Nodes(_)
+            | TierPeer::Domains(_)
+            | TierPeer::Unknown
+            | TierPeer::Unclear => None,
         };
         rule.peers.iter().map(set).collect()
     }

@@ -189,6 +189,7 @@ impl<'a> Scene<'a> {
                     .iter()
                     .map(|named| pod_port(named.name.as_deref(), named.listener))
                     .collect(),
+                init_ports: Vec::new(),
                 node,
                 host_network: spec.host_network,
             });
@@ -266,7 +267,7 @@ impl<'a> Scene<'a> {
             Target::Service(name) => {
                 let Some(service) = self.topology.services.get(name) else { return Vec::new() };
                 let listener = Listener { transport: flow.transport, port: flow.port };
-                let via = Some(Via { address: first(self.around.services.get(name)) });
+                let via = Some(Via { address: first(self.around.services.get(name)), port: Some(flow.port) });
                 behind(service, &name.namespace, listener, self.topology, &self.around)
                     .into_iter()
                     .filter_map(|(workload, listener)| Some(ask(index(&workload)?, listener.port, via)))
@@ -280,7 +281,8 @@ impl<'a> Scene<'a> {
                 .collect(),
             Target::Address(address) => vec![ask(End::Address(*address), flow.port, None)],
             Target::ClusterDns => {
-                let via = Via { address: first(self.around.name_servers.get(&flow.source)) };
+                let address = first(self.around.name_servers.get(&flow.source));
+                let via = Via { address, port: Some(flow.port) };
                 vec![ask(End::Pod(self.topology.workloads.len()), flow.port, Some(via))]
             }
         }
@@ -321,6 +323,7 @@ fn dns_pod() -> Pod {
         labels: [(DNS_LABEL.0.to_owned(), DNS_LABEL.1.to_owned())].into(),
         addresses: [Family::V4, Family::V6].map(|family| stand_in(DNS_POD, family)).to_vec(),
         ports: vec![port("dns", Protocol::Udp), port("dns-tcp", Protocol::Tcp)],
+        init_ports: Vec::new(),
         node: format!("{SOME_NODE}cluster-dns"),
         host_network: false,
     }

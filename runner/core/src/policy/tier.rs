@@ -6,6 +6,7 @@
 use super::{
     network::Network,
     read::{PolicyError, PortRule, elements, network, protocol},
+    validate::is_valid_selector,
     world::Protocol,
 };
 use crate::selector::Selector;
@@ -89,6 +90,8 @@ pub enum TierPeer {
     Domains(Vec<String>),
     /// A field that this API version does not know: `Accept` matches nothing, everything else denies all.
     Unknown,
+    /// A selector that the API server took without looking into it, and that is not valid.
+    Unclear,
 }
 
 impl ClusterKind {
@@ -126,6 +129,7 @@ impl Action {
 impl ClusterPolicy {
     /// Reads a manifest of one of the kinds of the group.
     pub fn from_json(manifest: &Value) -> Result<Self, PolicyError> {
+        let manifest = &without_nulls(manifest);
         let kind =
             manifest["kind"].as_str().and_then(ClusterKind::named).ok_or(PolicyError::Field("kind"))?;
         let spec = &manifest["spec"];
@@ -144,13 +148,26 @@ impl ClusterPolicy {
                 .filter(|value| *value <= 1000)
                 .ok_or(PolicyError::Field("priority"))?,
         };
-        let (namespaces, pods) = pods_of(&spec["subject"]).ok_or(PolicyError::Field("subject"))??;
+        let subject = match pods_of(&spec["subject"]) {
+            Chosen::Pods(namespaces, pods) => Some((namespaces, pods)),
+            Chosen::Unclear => None,
+            Chosen::Nothing => return Err(PolicyError::Field("subject")),
+        };
         let rules = |direction: &str, peers: &str| -> Result<Vec<TierRule>, PolicyError> {
             elements(&spec[direction], "ingress or egress")?
                 .iter()
-                .map(|rule| TierRule::from_json(rule, peers))
+                .map(|rule| {
+                    let mut rule = TierRule::from_json(rule, peers)?;
+                    if subject.is_none() {
+                        // Nobody knows whom the policy is about: each of its rules may be about anybody.
+                        rule.peers = vec![TierPeer::Unclear];
+                    }
+                    Ok(rule)
+                })
                 .collect()
         };
+        let (ingress, egress) = (rules("ingress", "from")?, rules("egress", "to")?);
+        let (namespaces, pods) = subject.unwrap_or_default();
         Ok(Self {
             kind,
             name: manifest["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
@@ -158,8 +175,8 @@ impl ClusterPolicy {
             priority,
             namespaces,
             pods,
-            ingress: rules("ingress", "from")?,
-            egress: rules("egress", "to")?,
+            ingress,
+            egress,
         })
     }
 }
@@ -192,16 +209,17 @@ impl TierRule {
 
 impl TierPeer {
     fn from_json(peer: &Value) -> Result<Self, PolicyError> {
-        if let Some(pods) = pods_of(peer) {
-            let (namespaces, pods) = pods?;
-            return Ok(Self::Pods(namespaces, pods));
+        match pods_of(peer) {
+            Chosen::Pods(namespaces, pods) => return Ok(Self::Pods(namespaces, pods)),
+            Chosen::Unclear => return Ok(Self::Unclear),
+            Chosen::Nothing => {}
         }
         if !peer["networks"].is_null() {
             let blocks = elements(&peer["networks"], "networks")?;
             return Ok(Self::Networks(blocks.iter().map(network).collect::<Result<_, _>>()?));
         }
         if !peer["nodes"].is_null() {
-            return Ok(Self::Nodes(Selector::from_json(&peer["nodes"])?));
+            return Ok(selector(&peer["nodes"]).map_or(Self::Unclear, Self::Nodes));
         }
         if !peer["domainNames"].is_null() {
             let names = elements(&peer["domainNames"], "domainNames")?;
@@ -211,15 +229,42 @@ impl TierPeer {
     }
 }
 
+/// Pods of a subject or a peer.
+enum Chosen {
+    /// Namespaces, and pods in them.
+    Pods(Selector, Selector),
+    /// By a selector that is not valid.
+    Unclear,
+    /// It is not about pods.
+    Nothing,
+}
+
 /// The pods of `namespaces` or `pods`, if one of them is there.
-fn pods_of(value: &Value) -> Option<Result<(Selector, Selector), PolicyError>> {
-    let read =
-        |namespaces: &Value, pods: &Value| Ok((Selector::from_json(namespaces)?, Selector::from_json(pods)?));
+fn pods_of(value: &Value) -> Chosen {
     let pods = &value["pods"];
-    match (value["namespaces"].is_null(), pods.is_null()) {
-        (false, _) => Some(read(&value["namespaces"], &Value::Null)),
-        (true, false) => Some(read(&pods["namespaceSelector"], &pods["podSelector"])),
-        (true, true) => None,
+    let chosen = match (value["namespaces"].is_null(), pods.is_null()) {
+        (false, _) => selector(&value["namespaces"]).zip(Some(Selector::default())),
+        (true, false) => selector(&pods["namespaceSelector"]).zip(selector(&pods["podSelector"])),
+        (true, true) => return Chosen::Nothing,
+    };
+    chosen.map_or(Chosen::Unclear, |(namespaces, pods)| Chosen::Pods(namespaces, pods))
+}
+
+/// A selector of a custom resource, which no API server has checked; nothing when it is not valid.
+fn selector(value: &Value) -> Option<Selector> {
+    if is_valid_selector(value) { Selector::from_json(value).ok() } else { None }
+}
+
+/// A custom resource without the fields that are null: the API server drops them
+/// (`PruneNonNullableNullsWithoutDefaults`).
+pub(super) fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(fields.map(|(key, value)| (key.clone(), without_nulls(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
+        other => other.clone(),
     }
 }
 

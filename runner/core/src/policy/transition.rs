@@ -101,7 +101,7 @@ steps:
 
     fn policy(name: &str, pods: &str, types: &str) -> String {
         format!(
-            "{{ apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{ name: {name}, namespace: a }}, spec: {{ podSelector: {{ matchLabels: {{ r: {pods} }} }}, policyTypes: [{types}] }} }}"
+            "{{ apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{ name: {name}, namespace: a }}, spec: {{ podSelector: {{ matchLabels: {{ r: \"{pods}\" }} }}, policyTypes: [{types}] }} }}"
         )
     }
 

@@ -6,12 +6,15 @@
 mod cluster;
 mod field;
 mod label;
+mod metadata;
 mod network;
+mod rules;
 
-use super::tier::ClusterKind;
-use crate::name::{is_label, is_subdomain};
+use super::tier::{ClusterKind, without_nulls};
 use field::Field;
 use serde_json::Value;
+
+pub use rules::{ApiServer, Channel, NotAVersion, Only, STRICT_ADDRESSES, Version};
 
 /// Something that an API server rejects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct Violation {
     pub message: String,
     /// What would help.
     pub hint: Option<String>,
+    /// Which API servers reject it, where not all of them do.
+    pub only: Option<Only>,
 }
 
 impl std::fmt::Display for Violation {
@@ -72,34 +77,51 @@ impl PolicyKind {
     }
 }
 
-/// Finds everything that an API server rejects of a policy: of its names and of its `spec`; nothing when it accepts it.
+/// Finds everything that every API server rejects of a policy: of its metadata and of its `spec`.
 #[must_use]
 pub fn validate(kind: PolicyKind, manifest: &Value) -> Vec<Violation> {
+    let mut found = violations(kind, manifest);
+    found.retain(|violation| violation.only.is_none());
+    found
+}
+
+/// Finds everything that some API server rejects of a policy when it is created.
+#[must_use]
+pub fn violations(kind: PolicyKind, manifest: &Value) -> Vec<Violation> {
     let mut found = Vec::new();
-    let top = Field::top(manifest);
-    let known = ["apiVersion", "kind", "metadata", "spec", "status"];
-    let Some(top) = top.object(&known, &mut found) else { return found };
-    names(&top.get("metadata"), &mut found);
-    let spec = top.get("spec");
     match kind {
-        PolicyKind::Namespaced => network::spec(&spec, &mut found),
-        PolicyKind::Cluster(ClusterKind::ClusterNetworkPolicy) => cluster::spec(&spec, &mut found),
-        PolicyKind::Cluster(kind) => cluster::admin_spec(&spec, kind, &mut found),
+        PolicyKind::Namespaced => {
+            // NetworkPolicy has no status, and has had none since 1.28.
+            let top = Field::top(manifest);
+            let Some(top) = top.object(&["apiVersion", "kind", "metadata", "spec"], &mut found) else {
+                return found;
+            };
+            metadata::check(&top.get("metadata"), &mut found);
+            network::spec(&top.get("spec"), &mut found);
+        }
+        PolicyKind::Cluster(kind) => {
+            let manifest = without_nulls(manifest);
+            let known = ["apiVersion", "kind", "metadata", "spec", "status"];
+            let Some(top) = Field::top(&manifest).object(&known, &mut found) else { return found };
+            metadata::check(&top.get("metadata"), &mut found);
+            let spec = top.get("spec");
+            if spec.is_null() {
+                spec.wrong("required", &mut found);
+            } else if kind == ClusterKind::ClusterNetworkPolicy {
+                cluster::spec(&spec, &mut found);
+            } else {
+                cluster::admin_spec(&spec, kind, &mut found);
+            }
+        }
     }
     found
 }
 
-/// The names of an object (RFC 1123), as far as it has them.
-fn names(metadata: &Field<'_>, found: &mut Vec<Violation>) {
-    let Some(metadata) = metadata.mapping(found) else { return };
-    let mut check = |field: &str, is_name: fn(&str) -> bool, form: &str| {
-        let field = metadata.get(field);
-        if let Some(text) = field.text(found).filter(|text| !is_name(text)) {
-            field.wrong(format!("'{text}' is no name: {form} (RFC 1123)"), found);
-        }
-    };
-    check("name", is_subdomain, "lower-case letters, digits, '-' and '.'");
-    check("namespace", is_label, "lower-case letters, digits and '-', at most 63");
+/// Whether a label selector is one that an API server takes in its own objects.
+pub(super) fn is_valid_selector(selector: &Value) -> bool {
+    let mut found = Vec::new();
+    label::selector(&Field::top(selector), &mut found);
+    found.is_empty()
 }
 
 #[cfg(test)]

@@ -30,8 +30,11 @@ pub struct Pod {
     pub labels: Labels,
     /// Its addresses; its node's when it uses its node's network. [`stand_in`] gives one that is not known yet.
     pub addresses: Vec<IpAddr>,
-    /// The ports of its containers.
+    /// The ports of its containers, and of its sidecars: init containers with `restartPolicy: Always`, whose names count like
+    /// those of others by ruling of the maintainers (kubernetes/kubernetes#125285).
     pub ports: Vec<PodPort>,
+    /// The ports of init containers that end. The API does not say whether their names mean anything.
+    pub init_ports: Vec<PodPort>,
     /// Its node; a name that starts with [`SOME_NODE`] when it is not known which one.
     pub node: String,
     /// Whether it uses its node's network.
@@ -111,6 +114,8 @@ pub enum End {
 pub struct Via {
     /// Its address, when it is known.
     pub address: Option<IpAddr>,
+    /// Its port, when it is known.
+    pub port: Option<u16>,
 }
 
 /// What the policies say of a connection.
@@ -133,10 +138,20 @@ pub enum Gap {
     OwnNode,
     /// 27: an address range for the destination of a connection through a Service.
     BlockAndService,
+    /// 27: an address range for the source of a connection from outside through a Service: a node may stand in its place.
+    BlockAndNode,
+    /// 27: the port of a connection through a Service whose end is no pod.
+    PortAndService,
     /// 20: a named port at addresses of a range.
     BlockAndName,
     /// 21: a port name that a pod has twice.
     NameTwice,
+    /// 21: a port name of an init container that has ended.
+    InitName,
+    /// 24: a block in a form that can be read in more than one way.
+    LooseBlock,
+    /// A selector that is not valid, in a custom resource, where no API server looks.
+    UnclearSelector,
     /// 39: pods in their node's network.
     HostNetwork,
     /// 31: ICMP.
@@ -171,7 +186,20 @@ impl Gap {
             Self::BlockAndService => {
                 "the API does not say whether an address range is compared before or after a Service is translated"
             }
+            Self::BlockAndNode => "the address that arrives from outside through a Service may be a node's",
+            Self::PortAndService => {
+                "the API does not say which port counts of a Service whose end is no pod: the Service's, or the one behind it"
+            }
             Self::BlockAndName => "the API does not say what a named port means at the addresses of a range",
+            Self::InitName => {
+                "the API does not say whether a port name of an init container that has ended means anything"
+            }
+            Self::LooseBlock => {
+                "the API does not say how an address block is read that has bits beyond its mask, leading zeros or IPv4 in IPv6"
+            }
+            Self::UnclearSelector => {
+                "the API server takes a selector that is not valid in a custom resource, and nothing says what it selects"
+            }
             Self::NameTwice => "the API does not say what a port name means that a pod has twice",
             Self::HostNetwork => {
                 "the API leaves open whether policies see a hostNetwork pod as a pod or as its node"

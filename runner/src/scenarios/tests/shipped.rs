@@ -1,7 +1,7 @@
 //! The shipped scenarios: complete, readable, valid by the schema, and right by the rules of the API.
 
 use super::super::*;
-use flowproof_core::parse::json_schema;
+use flowproof_core::{parse::json_schema, policy::ApiServer};
 use serde_json::Value;
 
 /// The folder of the shipped scenarios.
@@ -143,7 +143,7 @@ fn the_schema_refuses_what_has_no_place() {
 fn all_expect_what_the_api_says() {
     for scenario in shipped().expect("all are read") {
         // Some are about what only looks wrong: warnings are fine.
-        let found = flowproof_core::lint::scenario(&scenario);
+        let found = flowproof_core::lint::scenario(&scenario, &ApiServer::default());
         assert!(!crate::sources::has_errors(&found), "{found:#?}");
     }
 }

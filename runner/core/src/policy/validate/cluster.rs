@@ -1,17 +1,23 @@
 //! The kinds of policy.networking.k8s.io: `ClusterNetworkPolicy`, and `AdminNetworkPolicy`, `BaselineAdminNetworkPolicy`.
 
 use super::{
-    Violation,
+    Channel, Only, Violation,
     field::Field,
     label,
-    network::{network, port_name, protocol},
+    network::{loose, port_name, protocol},
 };
-use crate::policy::tier::ClusterKind;
+use crate::policy::{
+    network::{Loose, Network},
+    tier::ClusterKind,
+};
+use std::collections::BTreeSet;
 
 /// Most entries of a list of a `ClusterNetworkPolicy`.
 const MOST: usize = 25;
 /// The longest name of a rule.
 const LONGEST_NAME: usize = 100;
+/// The longest address block.
+const LONGEST_BLOCK: usize = 43;
 /// The lowest precedence.
 const LAST_PRIORITY: u64 = 1000;
 const EGRESS_PEERS: &[&str] = &["namespaces", "pods", "nodes", "networks", "domainNames"];
@@ -29,7 +35,9 @@ pub(super) fn spec(field: &Field<'_>, found: &mut Vec<Violation>) {
         let items = rules.items(found);
         at_most(&rules, items.len(), MOST, found);
         for item in items {
-            rule(&item, peers, found);
+            if item.is_there("a mapping", found) {
+                rule(&item, peers, found);
+            }
         }
     }
 }
@@ -53,7 +61,7 @@ pub(super) fn admin_spec(field: &Field<'_>, kind: ClusterKind, found: &mut Vec<V
             let Some(rule) = item.object(&["name", "action", peers, "ports"], found) else { continue };
             name(&rule.get("name"), found);
             rule.get("action").one_of(actions, found);
-            self::peers(&rule.get(peers), peers, found);
+            self::peers(&rule.get(peers), peers, 4 * MOST, found);
             for port in rule.get("ports").items(found) {
                 admin_port(&port, found);
             }
@@ -65,7 +73,7 @@ fn rule(field: &Field<'_>, peers: &str, found: &mut Vec<Violation>) {
     let Some(rule) = field.object(&["name", "action", peers, "protocols"], found) else { return };
     name(&rule.get("name"), found);
     rule.get("action").one_of(&["Accept", "Deny", "Pass"], found);
-    let kinds = self::peers(&rule.get(peers), peers, found);
+    let kinds = self::peers(&rule.get(peers), peers, MOST, found);
     let protocols = rule.get("protocols");
     let items = protocols.items(found);
     if items.is_empty() && !protocols.is_null() {
@@ -77,23 +85,28 @@ fn rule(field: &Field<'_>, peers: &str, found: &mut Vec<Violation>) {
         named |= protocol_entry(&item, found);
     }
     if named && kinds.iter().any(|kind| matches!(*kind, "networks" | "nodes" | "domainNames")) {
-        field.wrong("networks, nodes and domainNames have no named ports", found);
+        let message = "networks, nodes and domainNames have no named ports";
+        field.wrong_for(Only::With(Channel::Experimental), message, found);
     }
     if kinds.contains(&"domainNames") && rule.get("action").value != "Accept" {
-        rule.get("action").wrong("domainNames go with the action Accept only", found);
+        let message = "domainNames go with the action Accept only";
+        rule.get("action").wrong_for(Only::Nobody, message, found);
     }
 }
 
 /// Checks the peers of a rule and names their kinds.
-fn peers(field: &Field<'_>, direction: &str, found: &mut Vec<Violation>) -> Vec<&'static str> {
+fn peers(field: &Field<'_>, direction: &str, most: usize, found: &mut Vec<Violation>) -> Vec<&'static str> {
     let items = field.items(found);
     if items.is_empty() {
         field.wrong("required: at least one peer", found);
     }
-    at_most(field, items.len(), 4 * MOST, found);
+    at_most(field, items.len(), most, found);
     let known = if direction == "from" { INGRESS_PEERS } else { EGRESS_PEERS };
     let mut kinds = Vec::new();
     for item in items {
+        if !item.is_there("a mapping", found) {
+            continue;
+        }
         let Some(peer) = item.object(known, found) else { continue };
         let Some((kind, value)) = peer.exactly_one(known, &item, found) else { continue };
         kinds.extend(EGRESS_PEERS.iter().copied().find(|known| *known == kind));
@@ -105,6 +118,7 @@ fn peers(field: &Field<'_>, direction: &str, found: &mut Vec<Violation>) -> Vec<
                     value.wrong("must have at least one entry", found);
                 }
                 at_most(&value, blocks.len(), MOST, found);
+                set(&blocks, found);
                 for block in blocks {
                     network(&block, found);
                 }
@@ -114,38 +128,121 @@ fn peers(field: &Field<'_>, direction: &str, found: &mut Vec<Violation>) -> Vec<
                 if names.is_empty() {
                     value.wrong("must have at least one entry", found);
                 }
+                at_most(&value, names.len(), MOST, found);
+                set(&names, found);
                 for name in names {
-                    name.text(found);
+                    if name.is_there("text", found)
+                        && let Some(text) = name.text(found).filter(|text| !is_domain(text))
+                    {
+                        name.wrong(format!("'{text}' is not a valid domain name"), found);
+                    }
                 }
+                in_one_channel(&value, found);
             }
-            _ => label::selector(&value, found),
+            "nodes" => {
+                selector(&value, found);
+                in_one_channel(&value, found);
+            }
+            _ => selector(&value, found),
         }
     }
     kinds
+}
+
+/// A field that only the experimental channel knows.
+fn in_one_channel(field: &Field<'_>, found: &mut Vec<Violation>) {
+    let message = "unknown field: only the experimental channel of ClusterNetworkPolicy has it";
+    field.wrong_for(Only::With(Channel::Standard), message, found);
+}
+
+/// A selector: an API server checks its types, and what makes no sense is left to the implementation.
+fn selector(field: &Field<'_>, found: &mut Vec<Violation>) {
+    let before = found.len();
+    label::typed_selector(field, found);
+    if found.len() == before {
+        label::selector(field, found);
+        for violation in &mut found[before..] {
+            violation.only = Some(Only::Nobody);
+        }
+    }
+}
+
+/// Entries of a list that may have none twice (`x-kubernetes-list-type: set`).
+fn set(items: &[Field<'_>], found: &mut Vec<Violation>) {
+    let mut seen = BTreeSet::new();
+    for item in items {
+        if let Some(text) = item.value.as_str().filter(|text| !seen.insert(*text)) {
+            item.wrong(format!("'{text}' stands here twice"), found);
+        }
+    }
+}
+
+/// An address block as CEL's `isCIDR` takes it: bits beyond the mask may be there, loose forms otherwise not.
+fn network(field: &Field<'_>, found: &mut Vec<Violation>) {
+    if !field.is_there("text", found) {
+        return;
+    }
+    let Some(text) = field.text(found) else { return };
+    if text.len() > LONGEST_BLOCK {
+        field.wrong(format!("has more than {LONGEST_BLOCK} characters"), found);
+    }
+    match text.parse::<Network>().map(|network| (network, network.loose())) {
+        Ok((_, None)) => {}
+        Ok((network, Some(Loose::HostBits))) => {
+            field.wrong_for(Only::Nobody, loose(text, network, Loose::HostBits), found);
+        }
+        Ok((network, Some(form))) => field.wrong(loose(text, network, form), found),
+        Err(()) => field.wrong(format!("'{text}' is not a valid address block (CIDR)"), found),
+    }
+}
+
+/// Whether a text is a domain name, with `*.` before it or not, as the definition's pattern has it.
+fn is_domain(text: &str) -> bool {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let parts: Vec<&str> = name.split('.').collect();
+    // The pattern has `A-z`, which is also `[`, `\`, `]`, `^`, `_` and the backtick.
+    let starts = |c: u8| c.is_ascii_digit() || (b'A'..=b'z').contains(&c);
+    parts.len() > 1
+        && parts.iter().all(|part| {
+            let bytes = part.as_bytes();
+            match bytes {
+                [] => false,
+                [only] => starts(*only),
+                [first, inner @ .., last] => {
+                    starts(*first)
+                        && last.is_ascii_alphanumeric()
+                        && inner.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'))
+                }
+            }
+        })
 }
 
 fn subject(field: &Field<'_>, found: &mut Vec<Violation>) {
     let Some(subject) = field.object(INGRESS_PEERS, found) else { return };
     match subject.exactly_one(INGRESS_PEERS, field, found) {
         Some(("pods", value)) => pods(&value, found),
-        Some((_, value)) => label::selector(&value, found),
+        Some((_, value)) => selector(&value, found),
         None => {}
     }
 }
 
 fn pods(field: &Field<'_>, found: &mut Vec<Violation>) {
     let Some(pods) = field.object(&["namespaceSelector", "podSelector"], found) else { return };
-    label::selector(&pods.get("namespaceSelector"), found);
-    let selector = pods.get("podSelector");
-    if selector.is_null() {
-        selector.wrong("required", found);
+    selector(&pods.get("namespaceSelector"), found);
+    let of_pods = pods.get("podSelector");
+    if of_pods.is_null() {
+        of_pods.wrong("required", found);
     }
-    label::selector(&selector, found);
+    selector(&of_pods, found);
 }
 
 /// Checks an entry of `protocols`; tells whether it names a port.
 fn protocol_entry(field: &Field<'_>, found: &mut Vec<Violation>) -> bool {
     let known = ["tcp", "udp", "sctp", "destinationNamedPort"];
+    if !field.is_there("a mapping", found) {
+        return false;
+    }
     let Some(entry) = field.object(&known, found) else { return false };
     let Some((kind, value)) = entry.exactly_one(&known, field, found) else { return false };
     if kind == "destinationNamedPort" {
@@ -164,14 +261,14 @@ fn protocol_entry(field: &Field<'_>, found: &mut Vec<Violation>) -> bool {
         Some(("number", number)) => {
             number.port(found);
         }
-        Some((_, range)) => self::range(&range, found),
+        Some((_, range)) => self::range(&range, &["start", "end"], found),
         None => {}
     }
     false
 }
 
-fn range(field: &Field<'_>, found: &mut Vec<Violation>) {
-    let Some(range) = field.object(&["start", "end", "protocol"], found) else { return };
+fn range(field: &Field<'_>, known: &[&str], found: &mut Vec<Violation>) {
+    let Some(range) = field.object(known, found) else { return };
     let [start, end] = ["start", "end"].map(|key| {
         let at = range.get(key);
         if at.is_null() {
@@ -192,7 +289,7 @@ fn admin_port(field: &Field<'_>, found: &mut Vec<Violation>) {
     match entry.exactly_one(&known, field, found) {
         Some(("namedPort", value)) => named_port(&value, found),
         Some(("portRange", value)) => {
-            range(&value, found);
+            range(&value, &["start", "end", "protocol"], found);
             if let Some(range) = value.mapping(found) {
                 protocol(&range.get("protocol"), found);
             }
@@ -210,11 +307,12 @@ fn admin_port(field: &Field<'_>, found: &mut Vec<Violation>) {
     }
 }
 
+/// The definition asks for text and no more: what can be no port's name is left to the implementation.
 fn named_port(field: &Field<'_>, found: &mut Vec<Violation>) {
     if let Some(name) = field.text(found)
         && let Some(why) = port_name(name)
     {
-        field.wrong(format!("'{name}' is no name of a port: {why}"), found);
+        field.wrong_for(Only::Nobody, format!("'{name}' is not a valid name of a port: {why}"), found);
     }
 }
 

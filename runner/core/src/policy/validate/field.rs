@@ -1,6 +1,6 @@
 //! A value and the path that leads to it.
 
-use super::Violation;
+use super::{Only, Violation};
 use crate::parse::{field_path, nearest};
 use serde_json::{Map, Value};
 
@@ -30,7 +30,38 @@ impl<'a> Field<'a> {
 
     /// Reports something about this field.
     pub(super) fn wrong(&self, message: impl Into<String>, found: &mut Vec<Violation>) {
-        found.push(Violation { path: self.path.clone(), message: message.into(), hint: None });
+        found.push(Violation { path: self.path.clone(), message: message.into(), hint: None, only: None });
+    }
+
+    /// Reports something about this field that only some API servers reject.
+    pub(super) fn wrong_for(&self, only: Only, message: impl Into<String>, found: &mut Vec<Violation>) {
+        found.push(Violation {
+            path: self.path.clone(),
+            message: message.into(),
+            hint: None,
+            only: Some(only),
+        });
+    }
+
+    /// Reports a value of another type than the field has.
+    fn wrong_type(&self, wanted: &str, found: &mut Vec<Violation>) {
+        let (here, hint) = match self.value {
+            Value::Null => ("nothing".to_owned(), None),
+            Value::Bool(value) => {
+                let hint = "put it in quotes; without them yes, no, on, off, y and n are truth values, too";
+                (format!("the truth value {value}"), Some(hint))
+            }
+            Value::Number(number) => (format!("the number {number}"), Some("put it in quotes")),
+            Value::String(_) => ("text".to_owned(), None),
+            Value::Array(_) => ("a list".to_owned(), None),
+            Value::Object(_) => ("a mapping".to_owned(), None),
+        };
+        found.push(Violation {
+            path: self.path.clone(),
+            message: format!("must be {wanted}, here it is {here}"),
+            hint: hint.filter(|_| wanted == "text").map(str::to_owned),
+            only: None,
+        });
     }
 
     /// Opens a mapping and reports keys that the API does not know. An absent one has no keys.
@@ -40,7 +71,7 @@ impl<'a> Field<'a> {
             let at = object.get(key);
             let hint = nearest(key, known.iter().copied()).map(|near| format!("did you mean '{near}'?"));
             let message = format!("unknown field '{key}'");
-            found.push(Violation { path: at.path, message, hint });
+            found.push(Violation { path: at.path, message, hint, only: None });
         }
         Some(object)
     }
@@ -52,7 +83,7 @@ impl<'a> Field<'a> {
             Value::Object(fields) => Some(Object { fields, path: self.path.clone() }),
             Value::Null => Some(Object { fields: &EMPTY, path: self.path.clone() }),
             _ => {
-                self.wrong("must be a mapping", found);
+                self.wrong_type("a mapping", found);
                 None
             }
         }
@@ -68,10 +99,24 @@ impl<'a> Field<'a> {
                 .collect(),
             Value::Null => Vec::new(),
             _ => {
-                self.wrong("must be a list", found);
+                self.wrong_type("a list", found);
                 Vec::new()
             }
         }
+    }
+
+    /// Reports an entry of a list that is null: a custom resource has none, where an object of the API's own has the empty
+    /// value.
+    pub(super) fn is_there(&self, wanted: &str, found: &mut Vec<Violation>) -> bool {
+        if self.is_null() {
+            self.wrong_type(wanted, found);
+        }
+        !self.is_null()
+    }
+
+    /// The text of a field; a null is the empty text, as it is to Go.
+    pub(super) fn text_or_empty(&self, found: &mut Vec<Violation>) -> Option<&'a str> {
+        if self.is_null() { Some("") } else { self.text(found) }
     }
 
     /// The text of a field that is there.
@@ -80,7 +125,7 @@ impl<'a> Field<'a> {
             Value::String(text) => Some(text),
             Value::Null => None,
             _ => {
-                self.wrong("must be text", found);
+                self.wrong_type("text", found);
                 None
             }
         }
@@ -97,7 +142,7 @@ impl<'a> Field<'a> {
         if word.is_none() {
             let message = format!("'{text}' is not supported: one of {}", words.join(", "));
             let hint = nearest(text, words.iter().copied()).map(|near| format!("did you mean '{near}'?"));
-            found.push(Violation { path: self.path.clone(), message, hint });
+            found.push(Violation { path: self.path.clone(), message, hint, only: None });
         }
         word
     }

@@ -1,7 +1,10 @@
 //! NetworkPolicy (networking.k8s.io/v1).
 
-use super::{Violation, field::Field, label};
-use crate::policy::network::Network;
+use super::{Only, STRICT_ADDRESSES, Violation, field::Field, label};
+use crate::policy::{
+    network::{Loose, Network},
+    world::is_stand_in,
+};
 
 const PROTOCOLS: &[&str] = &["TCP", "UDP", "SCTP"];
 
@@ -38,7 +41,7 @@ fn port(field: &Field<'_>, found: &mut Vec<Violation>) {
     let (port, end) = (rule.get("port"), rule.get("endPort"));
     if let Some(name) = port.value.as_str() {
         if let Some(why) = port_name(name) {
-            port.wrong(format!("'{name}' is no name of a port: {why}"), found);
+            port.wrong(format!("'{name}' is not a valid name of a port: {why}"), found);
         }
         if !end.is_null() {
             end.wrong("may not be set where the port is a name", found);
@@ -64,7 +67,7 @@ pub(super) fn protocol(field: &Field<'_>, found: &mut Vec<Violation>) {
     }
 }
 
-/// Why a text is no name of a port (`IsValidPortName`).
+/// Why a text is not a valid name of a port (`IsValidPortName`).
 pub(super) fn port_name(name: &str) -> Option<&'static str> {
     if name.is_empty() || name.len() > 15 {
         Some("it has from 1 to 15 characters")
@@ -101,16 +104,17 @@ fn peer(field: &Field<'_>, found: &mut Vec<Violation>) {
 fn block(field: &Field<'_>, found: &mut Vec<Violation>) {
     let Some(block) = field.object(&["cidr", "except"], found) else { return };
     let cidr = block.get("cidr");
-    if cidr.is_null() || cidr.value == "" {
+    let except = block.get("except").items(found);
+    if cidr.text_or_empty(found) == Some("") {
         cidr.wrong("required", found);
         return;
     }
-    let Some(whole) = network(&cidr, found) else { return };
-    for item in block.get("except").items(found) {
+    let whole = network(&cidr, found);
+    for item in except {
         let Some(hole) = network(&item, found) else { continue };
+        let Some(whole) = whole else { continue };
         // One that stands for an address that is given later cannot be compared.
-        let comparable = crate::policy::world::is_stand_in(whole.address())
-            == crate::policy::world::is_stand_in(hole.address());
+        let comparable = is_stand_in(whole.address()) == is_stand_in(hole.address());
         if !whole.is_strictly_wider_than(hole)
             && (comparable || whole.address().is_ipv4() != hole.address().is_ipv4())
         {
@@ -119,12 +123,34 @@ fn block(field: &Field<'_>, found: &mut Vec<Violation>) {
     }
 }
 
-/// An address block.
-pub(super) fn network(field: &Field<'_>, found: &mut Vec<Violation>) -> Option<Network> {
-    let text = field.text(found)?;
-    let network = text.parse().ok();
-    if network.is_none() {
-        field.wrong(format!("'{text}' is no address block (CIDR)"), found);
+/// An address block, in any form that some API server takes.
+fn network(field: &Field<'_>, found: &mut Vec<Violation>) -> Option<Network> {
+    let text = field.text_or_empty(found)?;
+    let Ok(network) = text.parse::<Network>() else {
+        field.wrong(format!("'{text}' is not a valid address block (CIDR)"), found);
+        return None;
+    };
+    if let Some(loose) = network.loose() {
+        field.wrong_for(Only::Since(STRICT_ADDRESSES), self::loose(text, network, loose), found);
     }
-    network
+    Some(network)
+}
+
+/// What is wrong with a loose form of a block.
+pub(super) fn loose(text: &str, network: Network, loose: Loose) -> String {
+    match loose {
+        Loose::HostBits if is_stand_in(network.address()) => {
+            "the address of a pod has bits beyond this mask".to_owned()
+        }
+        Loose::HostBits => {
+            let alone = if network.address().is_ipv4() { 32 } else { 128 };
+            format!(
+                "'{text}' has bits beyond its mask: it may be taken for {} or for {}/{alone}",
+                network.masked(),
+                network.address()
+            )
+        }
+        Loose::LeadingZeros(_) => format!("'{text}' has leading zeros: write {network}"),
+        Loose::Mapped => format!("'{text}' is IPv4 written as IPv6: it may be taken for either"),
+    }
 }

@@ -138,6 +138,46 @@ async fn services_are_policed_at_the_pod_and_a_pod_reaches_itself() -> Result<()
     Ok(())
 }
 
+fn nobody_to(tier: &str, priority: u32, namespace: &str) -> Value {
+    json!({
+        "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": format!("nobody-{priority}")},
+        "spec": {
+            "tier": tier, "priority": priority,
+            "subject": {"namespaces": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
+            "ingress": [{"action": "Deny", "from": [{"namespaces": {}}], "protocols": [{"tcp": {"destinationPort": {"number": 80}}}]}],
+        },
+    })
+}
+
+/// By its own address a pod never meets a policy; through its Service it meets cluster policies (API overview of
+/// network-policy-api, *hairpin*), and those of its namespace are not defined for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_meets_cluster_policies_when_it_reaches_itself_through_a_service() -> Result<()> {
+    for (tier, isolated, wanted) in [
+        ("Admin", true, false),
+        ("Admin", false, false),
+        ("Baseline", false, false),
+        ("Baseline", true, true),
+    ] {
+        let mut scene = scene_on(start().await?).await?;
+        let ends: Vec<_> =
+            scene.deployed.services[0].iter().map(|ip| (Tcp, SocketAddr::new(*ip, 8080))).collect();
+        if isolated {
+            apply(&scene, policy("closed", "a", json!({}))).await?;
+        }
+        let seen = scene.try_all("a/web", &ends).await?;
+        assert!(seen.iter().all(answered), "without cluster policies: {seen:?}");
+        apply(&scene, nobody_to(tier, 5, "a")).await?;
+        let seen = scene.try_all("a/web", &ends).await?;
+        assert!(seen.iter().all(|seen| answered(seen) == wanted), "{tier} {isolated}: {seen:?}");
+        let own = [true, false].map(|v4| (Tcp, SocketAddr::new(scene.address("a/web", v4), 80)));
+        let seen = scene.try_all("a/web", &own).await?;
+        assert!(seen.iter().all(answered), "by its own address: {seen:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn denied_is_silent_and_a_dead_service_refuses() -> Result<()> {
     let mut scene = scene_on(start().await?).await?;

@@ -50,8 +50,10 @@ pub(crate) struct Perceived {
     pub(crate) missing_peers: Vec<(Name, Name)>,
     /// Pods that a policy does not apply to although it selects them.
     pub(crate) missing_subjects: Vec<(Name, Name)>,
-    /// Pods that are gone and still peers.
+    /// Pods that are gone and still peers, or still what policies apply to: as the fault has it.
     pub(crate) ghosts: Vec<Arc<Pod>>,
+    /// When each policy was created, as a number that grows.
+    pub(crate) created: BTreeMap<Name, u64>,
 }
 
 /// Compiles the rules of a node, by its number; `nodes` are the addresses of all of them.
@@ -65,11 +67,12 @@ pub(crate) fn compile(
     add_services(&mut rules, &perceived.view);
     let compiler = Compiler::new(perceived, nodes, fault);
     for pod in perceived.view.pods.values().filter(|pod| pod.node == node && !pod.host_network) {
-        add_hairpin(&mut rules, pod, fault);
-        if fault == Some(Fault::NothingEnforced)
+        let unpoliced = fault == Some(Fault::NothingEnforced)
             || fault == Some(Fault::NodeAgentDead) && node == 2
-            || perceived.unpoliced.contains(&pod.name)
-        {
+            || perceived.unpoliced.contains(&pod.name);
+        let itself = if unpoliced { None } else { compiler.to_itself(pod) };
+        add_hairpin(&mut rules, pod, itself, fault);
+        if unpoliced {
             continue;
         }
         for direction in [Direction::Egress, Direction::Ingress] {
@@ -97,15 +100,17 @@ fn single(then: Action) -> Arc<Chain> {
 }
 
 /// A pod that reaches itself through a Service: its own answer would come from its own address, so that the source is
-/// translated. A pod cannot block access to itself (34).
-fn add_hairpin(rules: &mut Ruleset, pod: &Pod, fault: Option<Fault>) {
+/// translated. `NetworkPolicies` leave that open (35), and it passes; cluster policies are about it, and `itself` is what they
+/// say.
+fn add_hairpin(rules: &mut Ruleset, pod: &Pod, itself: Option<Chain>, fault: Option<Fault>) {
     static MASQUERADE: LazyLock<Arc<Chain>> = LazyLock::new(|| single(Action::Masquerade));
     static ACCEPT: LazyLock<Arc<Chain>> = LazyLock::new(|| single(Action::Accept));
+    let passes = itself.map_or_else(|| Arc::clone(&ACCEPT), Arc::new);
     for address in &pod.addresses {
         let (kind, key) = (kind_of(*address), Key::Pair(*address, *address));
         rules.set(Table::HairpinSource(kind), key, &MASQUERADE);
         if fault != Some(Fault::HairpinBlocked) {
-            rules.set(Table::Hairpin(kind), key, &ACCEPT);
+            rules.set(Table::Hairpin(kind), key, &passes);
         }
     }
 }
@@ -185,6 +190,10 @@ impl<'a> Compiler<'a> {
         match self.fault {
             Some(Fault::LastPolicyWins) => isolating = isolating.split_off(isolating.len().saturating_sub(1)),
             Some(Fault::FirstPolicyWins) => isolating.truncate(1),
+            Some(Fault::LastCreatedWins) => {
+                isolating.sort_by_key(|compiled| self.perceived.created.get(&compiled.policy.name));
+                isolating = isolating.split_off(isolating.len().saturating_sub(1));
+            }
             _ => {}
         }
         let mut rules = self.shortcuts(pod, direction, &isolating);
@@ -241,7 +250,7 @@ impl<'a> Compiler<'a> {
             return false;
         }
         let labels = self.labels_as_subject(pod);
-        if !policy.pods.selects(labels, self.fault)
+        if !policy.pods.selects(labels, self.fault) && !self.selects_ghost(policy, pod)
             || self.perceived.missing_subjects.contains(&(name.clone(), pod.name.clone()))
         {
             return false;
@@ -263,6 +272,17 @@ impl<'a> Compiler<'a> {
             Some(Fault::SctpPolicyIgnored) if rules.iter().flat_map(|rule| &rule.ports).any(is_sctp) => false,
             _ => isolates,
         }
+    }
+
+    /// Whether a policy selects a pod that is gone and whose address this one has now.
+    fn selects_ghost(&self, policy: &NetworkPolicy, pod: &Pod) -> bool {
+        self.has(Fault::GonePodsStaySubjects)
+            && self.perceived.ghosts.iter().any(|ghost| {
+                ghost.name != pod.name
+                    && ghost.name.namespace == policy.name.namespace
+                    && ghost.addresses == pod.addresses
+                    && policy.pods.selects(&ghost.labels, None)
+            })
     }
 
     /// The rules that one policy brings, without the final deny (14).
@@ -481,6 +501,13 @@ impl<'a> Compiler<'a> {
         for peer in &rule.peers {
             match peer {
                 Peer::Pods { namespaces, pods: selector } => {
+                    if self.has(Fault::NegatedNamespacesMatchOutside)
+                        && namespaces.as_ref().is_some_and(Selector::only_excludes)
+                    {
+                        let mut outside = Addresses::all();
+                        outside.remove_all(&networks(&address::pods_and_services()));
+                        all.add_all(&outside);
+                    }
                     for pod in self.peer_pods() {
                         let missing =
                             self.perceived.missing_peers.contains(&(policy.name.clone(), pod.name.clone()));
@@ -496,7 +523,17 @@ impl<'a> Compiler<'a> {
                     }
                 }
                 Peer::Block { had_host_bits: true, .. } if self.has(Fault::HostBitsMatchNothing) => {}
+                Peer::Block { network, .. } if self.has(Fault::ExceptionsSharedByNetwork) => {
+                    all.add_all(&self.block(*network, &exceptions(policy, *network)));
+                }
                 Peer::Block { network, except, .. } => all.add_all(&self.block(*network, except)),
+            }
+        }
+        if self.has(Fault::ExceptionsCloseTheRule) {
+            for peer in &rule.peers {
+                if let Peer::Block { except, .. } = peer {
+                    all.remove_all(&networks(except));
+                }
             }
         }
         if all.is_empty() && self.has(Fault::NobodyIsAny) {
@@ -508,6 +545,9 @@ impl<'a> Compiler<'a> {
     fn block(&self, network: ipnet::IpNet, except: &[ipnet::IpNet]) -> Addresses {
         let mut block = Addresses::default();
         block.add_network(network);
+        if self.has(Fault::V4BlockOpensV6) && network.prefix_len() == 0 && except.is_empty() {
+            block.add_all(&Addresses::all());
+        }
         if !self.has(Fault::ExceptIgnored) {
             // 25: the rest of the block, nothing more.
             block.remove_all(&networks(except));
@@ -525,7 +565,8 @@ impl<'a> Compiler<'a> {
     fn peer_pods(&self) -> impl Iterator<Item = &'a Arc<Pod>> {
         let with_host = self.has(Fault::HostPodsInSets);
         let pods = self.perceived.view.pods.values().filter(move |pod| with_host || !pod.host_network);
-        pods.chain(&self.perceived.ghosts)
+        let ghosts: &[_] = if self.has(Fault::GonePodsStaySubjects) { &[] } else { &self.perceived.ghosts };
+        pods.chain(ghosts)
     }
 
     fn is_peer(
@@ -618,6 +659,16 @@ fn networks(list: &[ipnet::IpNet]) -> Addresses {
         addresses.add_network(*network);
     }
     addresses
+}
+
+/// All exceptions of a policy from a network.
+fn exceptions(policy: &NetworkPolicy, from: ipnet::IpNet) -> Vec<ipnet::IpNet> {
+    let peers = policy.ingress.iter().chain(&policy.egress).flat_map(|rule| &rule.peers);
+    let of_it = peers.filter_map(|peer| match peer {
+        Peer::Block { network, except, .. } if from == *network => Some(except),
+        _ => None,
+    });
+    of_it.flatten().copied().collect()
 }
 
 /// Tells whether a later rule of the same direction has one of this rule's blocks.

@@ -36,6 +36,9 @@ pub(crate) struct Memory {
     isolated: BTreeSet<(Name, Direction)>,
     stuck: BTreeSet<(Name, Direction)>,
     ghosts: Vec<Arc<Pod>>,
+    /// When each policy was created, as a number that grows.
+    created: BTreeMap<Name, u64>,
+    creations: u64,
 }
 
 impl Memory {
@@ -116,6 +119,27 @@ impl Memory {
                     _ => perceived.subject_labels = missed,
                 }
             }
+            Fault::LabelRemovalMissed => {
+                for (name, labels) in &view.namespaces {
+                    self.namespace_labels.entry(name.clone()).or_default().extend(labels.clone());
+                }
+                for (name, pod) in &view.pods {
+                    self.pod_labels.entry(name.clone()).or_default().extend(pod.labels.clone());
+                }
+                perceived.namespace_labels.clone_from(&self.namespace_labels);
+                perceived.peer_labels.clone_from(&self.pod_labels);
+                perceived.subject_labels.clone_from(&self.pod_labels);
+            }
+            Fault::LastCreatedWins => {
+                self.created.retain(|name, _| view.policies.contains_key(name));
+                for name in view.policies.keys() {
+                    if !self.created.contains_key(name) {
+                        self.creations += 1;
+                        self.created.insert(name.clone(), self.creations);
+                    }
+                }
+                perceived.created.clone_from(&self.created);
+            }
             Fault::UpdateMissed => {
                 self.policies.retain(|name, _| view.policies.contains_key(name));
                 for (name, policy) in &view.policies {
@@ -193,7 +217,9 @@ impl Memory {
                 let young = self.born.iter().filter(|(_, born)| **born + STARTUP_WINDOW > now);
                 perceived.unpoliced = young.map(|(name, _)| name.clone()).collect();
             }
-            Fault::GonePodsStayPeers => perceived.ghosts.clone_from(&self.ghosts),
+            Fault::GonePodsStayPeers | Fault::GonePodsStaySubjects => {
+                perceived.ghosts.clone_from(&self.ghosts);
+            }
             Fault::V6BlockAbortsSync => {
                 if let Some(at) = perceived.policies.iter().position(|policy| has_v6_block(policy)) {
                     perceived.policies.truncate(at);

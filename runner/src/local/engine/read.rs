@@ -7,6 +7,7 @@ use super::{
     selector::{Expression, Operator, Selector},
 };
 use crate::local::message::{Name, Protocol, Refusal};
+use flowproof_core::name::is_subdomain;
 use ipnet::IpNet;
 use serde_json::Value;
 
@@ -274,7 +275,7 @@ impl Reader {
                 if !is_label_key(key) {
                     self.say(&at, &format!("Invalid value: \"{key}\": {LABEL_KEY}"));
                 }
-                match value.as_str() {
+                match text_or_empty(value) {
                     Some(text) if is_label_value(text) => selector.equal.push((key.clone(), text.to_owned())),
                     _ => self.invalid(&at, value, LABEL_VALUE),
                 }
@@ -295,7 +296,7 @@ impl Reader {
         let at_values = format!("{path}.values");
         let mut values = Vec::new();
         for (path, value) in self.list(&at_values, &value["values"]) {
-            match value.as_str() {
+            match text_or_empty(value) {
                 Some(text) if is_label_value(text) => values.push(text.to_owned()),
                 _ => self.invalid(&path, value, LABEL_VALUE),
             }
@@ -335,10 +336,6 @@ const PORT_NAME: &str = "must contain only alphanumeric characters (a-z, 0-9), a
 const LABEL_KEY: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
 
-fn is_subdomain(text: &str) -> bool {
-    (1..=253).contains(&text.len()) && text.split('.').all(flowproof_core::name::is_label)
-}
-
 /// RFC 6335, 5.1, in lower case.
 fn is_port_name(text: &str) -> bool {
     (1..=15).contains(&text.len())
@@ -354,6 +351,11 @@ fn is_label_key(text: &str) -> bool {
         Some((prefix, name)) => is_subdomain(prefix) && !name.is_empty() && is_label_value(name),
         None => !text.is_empty() && is_label_value(text),
     }
+}
+
+/// A text; a null is the empty one, as it is to the API server.
+fn text_or_empty(value: &Value) -> Option<&str> {
+    if value.is_null() { Some("") } else { value.as_str() }
 }
 
 fn is_label_value(text: &str) -> bool {

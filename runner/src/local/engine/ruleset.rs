@@ -86,6 +86,17 @@ pub(crate) enum Action {
 }
 
 impl Chain {
+    /// The same with another action for what it allows, also in the chains that it leads to.
+    pub(crate) fn with_allow(&self, then: &Action) -> Self {
+        let changed = |action: &Action| match action {
+            Action::Allow => then.clone(),
+            Action::Goto(next) => Action::Goto(Arc::new(next.with_allow(then))),
+            other => other.clone(),
+        };
+        let rules = self.0.iter().map(|rule| Rule { when: rule.when.clone(), then: changed(&rule.then) });
+        Self(rules.collect())
+    }
+
     /// The chains that it leads to.
     pub(crate) fn followers(&self) -> impl Iterator<Item = &Arc<Self>> {
         self.0.iter().filter_map(|rule| match &rule.then {

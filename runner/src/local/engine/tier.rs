@@ -47,6 +47,7 @@ pub(crate) enum Then {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Peer {
     Pods(Pods),
+    /// Networks as they are written, bits beyond their masks included.
     Networks(Vec<IpNet>),
 }
 

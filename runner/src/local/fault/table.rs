@@ -33,8 +33,14 @@ pub enum Fault {
     ExceptIgnored,
     /// Except denies its addresses, whatever other rules allow.
     ExceptIsDeny,
+    /// Rules of a policy with the same network share their exceptions.
+    ExceptionsSharedByNetwork,
+    /// An exception of one peer is taken from all peers of the rule.
+    ExceptionsCloseTheRule,
     /// An ipBlock does not match addresses of pods.
     BlockMissesPods,
+    /// The block of all IPv4 addresses opens IPv6, too.
+    V4BlockOpensV6,
     /// Of several rules with the same CIDR only the last one's ports count.
     SameBlockOverwritten,
     /// An ipBlock with host bits set matches nothing.
@@ -83,6 +89,8 @@ pub enum Fault {
     LastPolicyWins,
     /// Of several policies that select a pod only the first one by name counts.
     FirstPolicyWins,
+    /// Of several policies that select a pod only the one that was created last counts.
+    LastCreatedWins,
     /// A rule for SCTP opens TCP.
     SctpIsTcp,
     /// A policy with a rule for SCTP is ignored: its pods are not isolated.
@@ -99,6 +107,8 @@ pub enum Fault {
     PortIgnored,
     /// An empty namespaceSelector matches addresses that are no pods.
     SelectorsMatchOutside,
+    /// A namespaceSelector that only excludes matches addresses that are no pods.
+    NegatedNamespacesMatchOutside,
     /// The source port is compared instead of the destination port.
     SourcePortCompared,
     /// A rule whose peers match nobody matches everybody.
@@ -193,6 +203,8 @@ pub enum Fault {
     V6SetsEmpty,
     /// Replies are policed like new connections.
     RepliesDropped,
+    /// Replies to a pod that is isolated for ingress are policed like new connections.
+    RepliesAreNewIngress,
     /// Egress to port 53 is always allowed.
     DnsExempt,
     /// A new pod is not policed for its first five seconds.
@@ -207,6 +219,8 @@ pub enum Fault {
     PodLabelMissedAsPeer,
     /// A changed label of a pod is not noticed where it is what a policy applies to.
     PodLabelMissedAsSubject,
+    /// A label that a pod or a namespace loses is not noticed.
+    LabelRemovalMissed,
     /// A change to an existing policy is not applied.
     UpdateMissed,
     /// A deleted policy goes on being enforced.
@@ -219,6 +233,8 @@ pub enum Fault {
     DeletedPolicyReturns,
     /// Addresses of pods that are gone stay in the sets of peers, and are given to other pods.
     GonePodsStayPeers,
+    /// Policies for a pod that is gone apply to the pod that has its address now.
+    GonePodsStaySubjects,
     /// Pods that start after a policy was applied are not added to its peers.
     NewPeersMissed,
     /// A policy applies only to the pods that were there when it came.
@@ -245,9 +261,18 @@ pub(super) const FAULTS: &[FaultInfo] = &[
     FaultInfo { fault: Fault::ExceptIsDeny, name: "except-is-deny", id: "F04", category: Category::Translation, effect: Effect::Closes,
         summary: "except denies its addresses, whatever other rules allow",
         references: &["kubernetes/kubernetes#83191", "ovn-org/ovn-kubernetes#845"] },
+    FaultInfo { fault: Fault::ExceptionsSharedByNetwork, name: "exceptions-shared-by-network", id: "F04", category: Category::Translation, effect: Effect::Closes,
+        summary: "rules of a policy with the same network share their exceptions",
+        references: &["aws/amazon-network-policy-controller-k8s#121", "aws/amazon-network-policy-controller-k8s#146"] },
+    FaultInfo { fault: Fault::ExceptionsCloseTheRule, name: "exceptions-close-the-rule", id: "F04", category: Category::Translation, effect: Effect::Closes,
+        summary: "an exception of one peer is taken from all peers of the rule",
+        references: &["mutant"] },
     FaultInfo { fault: Fault::BlockMissesPods, name: "block-misses-pods", id: "F05", category: Category::Translation, effect: Effect::Closes,
         summary: "an ipBlock does not match addresses of pods",
         references: &["cilium/cilium#9209", "cilium/cilium#12277"] },
+    FaultInfo { fault: Fault::V4BlockOpensV6, name: "v4-block-opens-v6", id: "S48", category: Category::Translation, effect: Effect::Opens,
+        summary: "the block of all IPv4 addresses opens IPv6, too",
+        references: &["cilium/cilium#22610"] },
     FaultInfo { fault: Fault::SameBlockOverwritten, name: "same-block-overwritten", id: "F06", category: Category::Translation, effect: Effect::Closes,
         summary: "of several rules with the same CIDR only the last one's ports count",
         references: &["aws/amazon-network-policy-controller-k8s#98", "aws/aws-network-policy-agent#609"] },
@@ -320,6 +345,9 @@ pub(super) const FAULTS: &[FaultInfo] = &[
     FaultInfo { fault: Fault::FirstPolicyWins, name: "first-policy-wins", id: "F18", category: Category::Translation, effect: Effect::Both,
         summary: "of several policies that select a pod only the first one by name counts",
         references: &["Azure/azure-container-networking#554"] },
+    FaultInfo { fault: Fault::LastCreatedWins, name: "last-created-wins", id: "F18", category: Category::State, effect: Effect::Closes,
+        summary: "of several policies that select a pod only the one that was created last counts",
+        references: &["antrea-io/antrea#386"] },
     FaultInfo { fault: Fault::SctpIsTcp, name: "sctp-is-tcp", id: "F19", category: Category::Translation, effect: Effect::Opens,
         summary: "a rule for SCTP opens TCP",
         references: &["kubernetes/kubernetes#102509"] },
@@ -344,6 +372,9 @@ pub(super) const FAULTS: &[FaultInfo] = &[
     FaultInfo { fault: Fault::SelectorsMatchOutside, name: "selectors-match-outside", id: "F22", category: Category::Translation, effect: Effect::Opens,
         summary: "an empty namespaceSelector matches addresses that are no pods",
         references: &["kubernetes-sigs/kube-network-policies@84a939b"] },
+    FaultInfo { fault: Fault::NegatedNamespacesMatchOutside, name: "negated-namespaces-match-outside", id: "F22", category: Category::Translation, effect: Effect::Opens,
+        summary: "a namespaceSelector that only excludes matches addresses that are no pods",
+        references: &["cilium/cilium#46949", "cilium/cilium#46996"] },
     FaultInfo { fault: Fault::SourcePortCompared, name: "source-port-compared", id: "F23", category: Category::Translation, effect: Effect::Both,
         summary: "the source port is compared instead of the destination port",
         references: &["kubernetes-sigs/kube-network-policies@80f7d12"] },
@@ -485,6 +516,9 @@ pub(super) const FAULTS: &[FaultInfo] = &[
     FaultInfo { fault: Fault::RepliesDropped, name: "replies-dropped", id: "F35i", category: Category::Path, effect: Effect::Closes,
         summary: "replies are policed like new connections",
         references: &["aws/aws-network-policy-agent#100", "cilium/cilium#41045"] },
+    FaultInfo { fault: Fault::RepliesAreNewIngress, name: "replies-are-new-ingress", id: "F35i", category: Category::Path, effect: Effect::Closes,
+        summary: "replies to a pod that is isolated for ingress are policed like new connections",
+        references: &["kubernetes-sigs/kind#4193", "kubernetes-sigs/kube-network-policies#379"] },
     FaultInfo { fault: Fault::DnsExempt, name: "dns-exempt", id: "S49", category: Category::Path, effect: Effect::Opens,
         summary: "egress to port 53 is always allowed",
         references: &["mutant"] },
@@ -506,6 +540,9 @@ pub(super) const FAULTS: &[FaultInfo] = &[
     FaultInfo { fault: Fault::PodLabelMissedAsSubject, name: "pod-label-missed-as-subject", id: "F44", category: Category::State, effect: Effect::Both,
         summary: "a changed label of a pod is not noticed where it is what a policy applies to",
         references: &["cloudnativelabs/kube-router#1099"] },
+    FaultInfo { fault: Fault::LabelRemovalMissed, name: "label-removal-missed", id: "F44", category: Category::State, effect: Effect::Both,
+        summary: "a label that a pod or a namespace loses is not noticed",
+        references: &["kubeovn/kube-ovn#1920", "CentaurusInfra/mizar#362"] },
     FaultInfo { fault: Fault::UpdateMissed, name: "update-missed", id: "F45", category: Category::State, effect: Effect::Both,
         summary: "a change to an existing policy is not applied",
         references: &["cloudnativelabs/kube-router#341"] },
@@ -524,6 +561,9 @@ pub(super) const FAULTS: &[FaultInfo] = &[
     FaultInfo { fault: Fault::GonePodsStayPeers, name: "gone-pods-stay-peers", id: "F36", category: Category::State, effect: Effect::Opens,
         summary: "addresses of pods that are gone stay in the sets of peers, and are given to other pods",
         references: &["Azure/azure-container-networking#428", "antrea-io/antrea#6507"] },
+    FaultInfo { fault: Fault::GonePodsStaySubjects, name: "gone-pods-stay-subjects", id: "F36", category: Category::State, effect: Effect::Closes,
+        summary: "policies for a pod that is gone apply to the pod that has its address now",
+        references: &["kubernetes/kubernetes#92697", "aws/amazon-network-policy-controller-k8s#190"] },
     FaultInfo { fault: Fault::NewPeersMissed, name: "new-peers-missed", id: "F53", category: Category::State, effect: Effect::Closes,
         summary: "pods that start after a policy was applied are not added to its peers",
         references: &["cloudnativelabs/kube-router#2059", "k3s-io/k3s#10053"] },

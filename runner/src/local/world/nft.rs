@@ -395,7 +395,9 @@ fn paths(node: u8, fault: Option<Fault>) -> Vec<nft::Rule> {
         rules.push(from_pods(new_rule("forward")).accept());
     }
     // The decision was taken for the first packet of the connection.
-    if !has(Fault::RepliesDropped) {
+    if has(Fault::RepliesAreNewIngress) {
+        rules.push(known("input"));
+    } else if !has(Fault::RepliesDropped) {
         rules.extend([known("forward"), known("input")]);
     }
     rules.extend(all("forward", Table::DeadService));
@@ -407,7 +409,12 @@ fn paths(node: u8, fault: Option<Fault>) -> Vec<nft::Rule> {
     if has(Fault::OtherNodeUnpoliced) {
         rules.push(to_pods(new_rule("forward").match_iif("eth0")).accept());
     }
-    rules.extend(all("forward", Table::Egress));
+    if has(Fault::RepliesAreNewIngress) {
+        let new = |kind| lookup(new_rule("forward").match_ct_state(CtState::NEW), Table::Egress(kind));
+        rules.extend(KINDS.map(new));
+    } else {
+        rules.extend(all("forward", Table::Egress));
+    }
     rules.extend(all("forward", Table::Ingress));
     if !has(Fault::OwnNodeUnpoliced) {
         rules.extend(all("input", Table::Egress));

@@ -15,6 +15,7 @@ use crate::local::{
     fault::Fault,
 };
 use flowproof_core::scenario::Labels;
+use ipnet::IpNet;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// A cluster policy and the addresses of its peers, which do not depend on the pod it applies to.
@@ -56,6 +57,24 @@ impl<'a> Compiler<'a> {
             Some(Fault::BaselineFirst) => tier(Tier::Admin, tier(Tier::Baseline, namespaced())),
             Some(Fault::AdminLast) => namespaced().or_else(|| tier(Tier::Admin, tier(Tier::Baseline, None))),
             _ => tier(Tier::Admin, namespaced().or_else(|| tier(Tier::Baseline, None))),
+        }
+    }
+
+    /// What cluster policies say of a pod that reaches itself through a Service: egress, then ingress. `None` when no tier is
+    /// about it. Where a NetworkPolicy isolates the pod the Baseline tier has no say, and the NetworkPolicy leaves it open.
+    pub(super) fn to_itself(&self, pod: &Pod) -> Option<Chain> {
+        let of = |direction| {
+            let isolated = self.namespaced(pod, direction).is_some();
+            let baseline = if isolated { None } else { self.tier(Tier::Baseline, pod, direction, None) };
+            self.tier(Tier::Admin, pod, direction, baseline)
+        };
+        match (of(Direction::Egress), of(Direction::Ingress)) {
+            (None, None) => None,
+            (Some(only), None) | (None, Some(only)) => Some(only.with_allow(&Action::Accept)),
+            (Some(egress), Some(ingress)) => {
+                let ingress = Arc::new(ingress.with_allow(&Action::Accept));
+                Some(egress.with_allow(&Action::Goto(ingress)))
+            }
         }
     }
 
@@ -130,7 +149,13 @@ impl<'a> Compiler<'a> {
         let mut found = Vec::new();
         for peer in &rule.peers {
             match peer {
-                Peer::Networks(list) => all.add_all(&networks(list)),
+                Peer::Networks(list) => {
+                    let exact = |network: &&IpNet| {
+                        !self.has(Fault::HostBitsMatchNothing) || **network == network.trunc()
+                    };
+                    let list: Vec<IpNet> = list.iter().filter(exact).map(IpNet::trunc).collect();
+                    all.add_all(&networks(&list));
+                }
                 Peer::Pods(selected) => {
                     for pod in self.peer_pods() {
                         if self.selects(selected, pod, self.labels_as_peer(pod), false) {

@@ -95,9 +95,7 @@ impl Reader {
     fn tier_peer(&mut self, path: &str, value: &Value) -> Option<Peer> {
         if let networks @ Value::Array(_) = &value["networks"] {
             let networks = self.list(&format!("{path}.networks"), networks);
-            let networks = networks
-                .into_iter()
-                .filter_map(|(path, network)| Some(self.network(&path, network)?.trunc()));
+            let networks = networks.into_iter().filter_map(|(path, network)| self.network(&path, network));
             return Some(Peer::Networks(networks.collect()));
         }
         let pods = self.pods(path, value);

@@ -4,6 +4,8 @@
 //! are listed as ignored. Bridge enforces nothing and has to be found out; Calico and Cilium have to pass, but for the
 //! deviations that `scenarios/known-deviations.yaml` names, which must keep failing.
 //!
+//! On each of them lint is compared with the API server, too: see `manifests.rs`.
+//!
 //! `FLOWPROOF_AGREEMENT=1` also plays random policies on them and compares with what the oracle says, and nothing else.
 
 #![expect(clippy::print_stderr, reason = "figures are for whoever runs the tests")]
@@ -11,6 +13,7 @@
 mod agreement;
 mod capture;
 mod check;
+mod manifests;
 mod network;
 mod shadows;
 mod shipped;
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         if agreement::is_wanted() {
             continue;
         }
+        trials.extend(manifests::trials(&network));
         trials.extend(shipped::trials(&network));
     }
     if agreement::is_wanted() {

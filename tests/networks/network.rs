@@ -36,6 +36,11 @@ impl Network {
         network
     }
 
+    /// Where its kubeconfig is.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
     /// The lab's script; which instance is meant is said by `FLOWPROOF_LAB_INSTANCE`.
     #[expect(clippy::unused_self, reason = "it is a network's")]
     pub fn script(&self) -> PathBuf {

@@ -1,0 +1,183 @@
+//! `flowproof lint` and a real API server agree on random manifests: taken or refused, and for which field.
+//!
+//! Every manifest is sent as YAML by a dry run with strict validation, so that nothing is stored. `FLOWPROOF_MANIFESTS` sets their
+//! number, `FLOWPROOF_SEED` repeats a run.
+
+mod random;
+
+use super::network::Network;
+use flowproof_core::{
+    lint, parse,
+    policy::{ApiServer, Version},
+};
+use libtest_mimic::{Failed, Trial};
+use random::{Random, Tree};
+use serde_json::Value;
+use std::{env, fmt::Write as _};
+
+/// Manifests of each kind, when nothing else is said.
+const MANIFESTS: usize = 300;
+
+/// Disagreements that are shown.
+const SHOWN: usize = 15;
+
+/// The trials on one cluster.
+pub fn trials(network: &Network) -> Vec<Trial> {
+    let number = number("FLOWPROOF_MANIFESTS").unwrap_or(MANIFESTS);
+    let trial = |kind: &'static str, path: &'static str, make: fn(&mut Random, &str) -> Tree| {
+        let network = network.clone();
+        let name =
+            format!("{}: lint and the API server agree on {number} random manifests of {kind}", network.name);
+        Trial::test(name, move || agree(&network, path, make, number))
+    };
+    let mut trials = vec![trial(
+        "NetworkPolicies",
+        "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies",
+        random::network_policy,
+    )];
+    if network.serves("clusternetworkpolicies.policy.networking.k8s.io") {
+        trials.push(trial(
+            "ClusterNetworkPolicies",
+            "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies",
+            random::cluster_policy,
+        ));
+    }
+    trials
+}
+
+fn number(variable: &str) -> Option<usize> {
+    env::var(variable).ok()?.parse().ok()
+}
+
+fn agree(
+    network: &Network,
+    path: &str,
+    make: fn(&mut Random, &str) -> Tree,
+    number: usize,
+) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (client, server) = runtime.block_on(connect(network))?;
+    let seed = self::number("FLOWPROOF_SEED").unwrap_or(1) as u64;
+    let mut disagreements = Vec::new();
+    let (mut taken, mut refused) = (0, 0);
+    for index in 0..number {
+        let mut random = Random::new(seed << 32 | index as u64);
+        let mut manifest = make(&mut random, &format!("m{index}"));
+        // One of four is right.
+        random::damage(&mut random, &mut manifest, index % 4);
+        let text = manifest.yaml();
+        let said = runtime.block_on(ask(&client, path, &text))?;
+        let found = errors(&text, &server);
+        match &said {
+            None => taken += 1,
+            Some(_) => refused += 1,
+        }
+        if let Some(why) = disagreement(said.as_ref(), &found) {
+            disagreements.push(format!("{text}\n  {why}\n  lint: {found:?}"));
+        }
+    }
+    if taken == 0 || refused == 0 {
+        return Err(format!("{taken} are taken and {refused} refused: nothing was compared").into());
+    }
+    if disagreements.is_empty() {
+        return Ok(());
+    }
+    let mut text = format!("{} of {number} disagree:\n", disagreements.len());
+    for one in disagreements.iter().take(SHOWN) {
+        let _ = writeln!(text, "{one}\n");
+    }
+    Err(text.into())
+}
+
+/// A client, and what is known of the API server.
+async fn connect(network: &Network) -> Result<(kube::Client, ApiServer), Failed> {
+    let kubeconfig = kube::config::Kubeconfig::read_from(network.kubeconfig())?;
+    let options = kube::config::KubeConfigOptions::default();
+    let client = kube::Client::try_from(kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?)?;
+    let info = client.apiserver_version().await?;
+    let version: Version = info.git_version.parse()?;
+    Ok((client, ApiServer { version: Some(version), ..ApiServer::default() }))
+}
+
+/// What the API server says of a manifest: nothing when it takes it.
+async fn ask(client: &kube::Client, path: &str, text: &str) -> Result<Option<Value>, Failed> {
+    let request = http::Request::post(format!("{path}?dryRun=All&fieldValidation=Strict"))
+        .header("content-type", "application/yaml")
+        .header("accept", "application/json")
+        .body(text.as_bytes().to_vec())?;
+    let body = client.send(request.map(kube::client::Body::from)).await?;
+    let accepted = body.status().is_success();
+    let bytes = body.into_body().collect_bytes().await?;
+    if accepted {
+        return Ok(None);
+    }
+    Ok(Some(serde_json::from_slice(&bytes)?))
+}
+
+/// The errors of lint.
+fn errors(text: &str, server: &ApiServer) -> Vec<String> {
+    let (snapshot, mut problems) = parse::manifests(&[("m.yaml".to_owned(), text.as_bytes().to_vec())]);
+    problems.extend(lint::snapshot(&snapshot, server));
+    problems.retain(|problem| problem.severity == parse::Severity::Error);
+    problems.into_iter().map(|problem| problem.message).collect()
+}
+
+/// How the two disagree.
+fn disagreement(said: Option<&Value>, found: &[String]) -> Option<String> {
+    let Some(said) = said else {
+        return (!found.is_empty()).then(|| "the API server takes it".to_owned());
+    };
+    let message = said["message"].as_str().unwrap_or_default();
+    if found.is_empty() {
+        return Some(format!("the API server refuses it: {message}"));
+    }
+    let missing: Vec<String> = fields(said).into_iter().filter(|field| !names(found, field)).collect();
+    (!missing.is_empty()).then(|| format!("the API server names {missing:?}: {message}"))
+}
+
+/// The fields that an API server's refusal names.
+fn fields(said: &Value) -> Vec<String> {
+    let causes = said["details"]["causes"].as_array().into_iter().flatten();
+    let mut fields: Vec<String> = causes
+        .filter_map(|cause| cause["field"].as_str())
+        .filter(|field| *field != "<nil>" && !field.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let message = said["message"].as_str().unwrap_or_default();
+    let unknown = message.split("unknown field \"").skip(1).filter_map(|rest| rest.split('"').next());
+    fields.extend(unknown.map(str::to_owned));
+    // "json: cannot unmarshal number into Go struct field LabelSelector.spec.podSelector.matchLabels of type string"
+    let decoded = message.split("Go struct field ").nth(1).and_then(|rest| rest.split(' ').next());
+    fields.extend(decoded.and_then(|field| field.split_once('.')).map(|(_, field)| field.to_owned()));
+    fields
+}
+
+/// Whether an error is about a field, or about one in it; places in lists count only where the API server has them.
+fn names(found: &[String], field: &str) -> bool {
+    let plain = |path: &str| -> String {
+        let mut kept = String::new();
+        let mut inside = false;
+        for c in path.chars() {
+            match c {
+                '[' => inside = true,
+                ']' => inside = false,
+                c if !inside => kept.push(c),
+                _ => {}
+            }
+        }
+        kept
+    };
+    found.iter().any(|error| {
+        if error.ends_with("stands here twice") {
+            return true;
+        }
+        let path = error.split(": ").next().unwrap_or_default();
+        let (path, field) = if field.contains('[') {
+            (path.to_owned(), field.to_owned())
+        } else {
+            (plain(path), plain(field))
+        };
+        let rest = path.strip_prefix(&field);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    })
+}

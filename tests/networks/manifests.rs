@@ -128,6 +128,10 @@ fn disagreement(said: Option<&Value>, found: &[String]) -> Option<String> {
         return (!found.is_empty()).then(|| "the API server takes it".to_owned());
     };
     let message = said["message"].as_str().unwrap_or_default();
+    if message.starts_with("the namespace of the provided object does not match") {
+        // It is right, and was sent to another namespace.
+        return None;
+    }
     if found.is_empty() {
         return Some(format!("the API server refuses it: {message}"));
     }
@@ -148,8 +152,29 @@ fn fields(said: &Value) -> Vec<String> {
     fields.extend(unknown.map(str::to_owned));
     // "json: cannot unmarshal number into Go struct field LabelSelector.spec.podSelector.matchLabels of type string"
     let decoded = message.split("Go struct field ").nth(1).and_then(|rest| rest.split(' ').next());
-    fields.extend(decoded.and_then(|field| field.split_once('.')).map(|(_, field)| field.to_owned()));
+    fields.extend(decoded.and_then(|field| field.split_once('.')).map(|(of, field)| {
+        // Of a custom resource the metadata are decoded by themselves.
+        let bare = of == "ObjectMeta" && !field.starts_with("metadata.");
+        if bare { format!("metadata.{field}") } else { field.to_owned() }
+    }));
     fields
+}
+
+/// A path with keys that are written in brackets as the API server writes them: `spec[a/b]` is `spec.a/b`.
+fn dotted(path: &str) -> String {
+    let mut dotted = String::new();
+    for part in path.split('[') {
+        match part.split_once(']') {
+            Some((key, rest)) if !key.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let _ = write!(dotted, ".{key}{rest}");
+            }
+            Some(_) => {
+                let _ = write!(dotted, "[{part}");
+            }
+            None => dotted.push_str(part),
+        }
+    }
+    dotted
 }
 
 /// Whether an error is about a field, or about one in it; places in lists count only where the API server has them.
@@ -171,13 +196,16 @@ fn names(found: &[String], field: &str) -> bool {
         if error.ends_with("stands here twice") {
             return true;
         }
-        let path = error.split(": ").next().unwrap_or_default();
+        let path = &dotted(error.split(": ").next().unwrap_or_default());
         let (path, field) = if field.contains('[') {
             (path.to_owned(), field.to_owned())
         } else {
             (plain(path), plain(field))
         };
-        let rest = path.strip_prefix(&field);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        let within = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        // What has the wrong type is named itself, and not what is unknown in it.
+        within(&path, &field) || error.contains(": must be ") && within(&field, &path)
     })
 }

@@ -10,6 +10,7 @@ use crate::{
     scenario::{Manifest, ObjectRef, Places},
     snapshot::Snapshot,
 };
+use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Reads the objects of files, given by name and content. Every problem comes back; what has none is in the snapshot.
@@ -34,7 +35,8 @@ pub fn manifests(files: &[(String, Vec<u8>)]) -> (Snapshot, Vec<Problem>) {
             }
             objects(&document, &mut |node| {
                 let Some(manifest) = object(node, &mut problems) else { return };
-                if let Some(first) = places.get(&manifest.object) {
+                let has_name = !manifest.object.name.is_empty();
+                if let Some(first) = places.get(&manifest.object).filter(|_| has_name) {
                     let first = found[*first].at.clone();
                     problems
                         .add(&node.at, format!("{} stands twice", manifest.object))
@@ -101,7 +103,10 @@ fn object(node: &Node, problems: &mut Problems) -> Option<Manifest> {
         return None;
     }
     let metadata = |field: &str| node.get("metadata").and_then(|metadata| metadata.get(field)?.as_text());
-    let Some(name) = metadata("name").or_else(|| metadata("generateName")) else {
+    let is_policy = PolicyKind::of(api_version, kind).is_some();
+    // A policy without a name, or with one that is not text, is checked like any other: the name is one problem of several.
+    let no_name = is_policy.then_some("");
+    let Some(name) = metadata("name").or_else(|| metadata("generateName")).or(no_name) else {
         problems.add(&node.at, format!("a {} has no name", shortened(kind)));
         return None;
     };
@@ -116,9 +121,12 @@ fn object(node: &Node, problems: &mut Problems) -> Option<Manifest> {
         name: name.to_owned(),
     };
     // Only of policies is it asked where their fields stand.
-    let places = if PolicyKind::of(api_version, kind).is_some() { node.places() } else { Places::default() };
+    let places = if is_policy { node.places() } else { Places::default() };
     let mut value = node.to_json();
-    if let Some(namespace) = &object.namespace {
+    if let Some(namespace) = &object.namespace
+        && let Some(Value::Null | Value::Object(_)) = value.get("metadata")
+        && value["metadata"]["namespace"].is_null()
+    {
         value["metadata"]["namespace"] = namespace.as_str().into();
     }
     Some(Manifest { object, value, at: node.at.position(), places })

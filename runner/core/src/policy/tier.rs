@@ -257,7 +257,7 @@ fn selector(value: &Value) -> Option<Selector> {
 
 /// A custom resource without the fields that are null: the API server drops them
 /// (`PruneNonNullableNullsWithoutDefaults`).
-pub(super) fn without_nulls(value: &Value) -> Value {
+fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
             let fields = fields.iter().filter(|(_, value)| !value.is_null());

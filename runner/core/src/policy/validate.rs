@@ -10,7 +10,7 @@ mod metadata;
 mod network;
 mod rules;
 
-use super::tier::{ClusterKind, without_nulls};
+use super::tier::ClusterKind;
 use field::Field;
 use serde_json::Value;
 
@@ -100,9 +100,8 @@ pub fn violations(kind: PolicyKind, manifest: &Value) -> Vec<Violation> {
             network::spec(&top.get("spec"), &mut found);
         }
         PolicyKind::Cluster(kind) => {
-            let manifest = without_nulls(manifest);
             let known = ["apiVersion", "kind", "metadata", "spec", "status"];
-            let Some(top) = Field::top(&manifest).object(&known, &mut found) else { return found };
+            let Some(top) = Field::top(manifest).object(&known, &mut found) else { return found };
             metadata::check(&top.get("metadata"), &mut found);
             let spec = top.get("spec");
             if spec.is_null() {

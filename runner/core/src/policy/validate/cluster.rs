@@ -108,42 +108,43 @@ fn peers(field: &Field<'_>, direction: &str, most: usize, found: &mut Vec<Violat
             continue;
         }
         let Some(peer) = item.object(known, found) else { continue };
-        let Some((kind, value)) = peer.exactly_one(known, &item, found) else { continue };
-        kinds.extend(EGRESS_PEERS.iter().copied().find(|known| *known == kind));
-        match kind {
-            "pods" => pods(&value, found),
-            "networks" => {
-                let blocks = value.items(found);
-                if blocks.is_empty() {
-                    value.wrong("must have at least one entry", found);
-                }
-                at_most(&value, blocks.len(), MOST, found);
-                set(&blocks, found);
-                for block in blocks {
-                    network(&block, found);
-                }
-            }
-            "domainNames" => {
-                let names = value.items(found);
-                if names.is_empty() {
-                    value.wrong("must have at least one entry", found);
-                }
-                at_most(&value, names.len(), MOST, found);
-                set(&names, found);
-                for name in names {
-                    if name.is_there("text", found)
-                        && let Some(text) = name.text(found).filter(|text| !is_domain(text))
-                    {
-                        name.wrong(format!("'{text}' is not a valid domain name"), found);
+        for (kind, value) in peer.chosen(known, &item, found) {
+            kinds.extend(EGRESS_PEERS.iter().copied().find(|known| *known == kind));
+            match kind {
+                "pods" => pods(&value, found),
+                "networks" => {
+                    let blocks = value.items(found);
+                    if blocks.is_empty() {
+                        value.wrong("must have at least one entry", found);
+                    }
+                    at_most(&value, blocks.len(), MOST, found);
+                    set(&blocks, found);
+                    for block in blocks {
+                        network(&block, found);
                     }
                 }
-                in_one_channel(&value, found);
+                "domainNames" => {
+                    let names = value.items(found);
+                    if names.is_empty() {
+                        value.wrong("must have at least one entry", found);
+                    }
+                    at_most(&value, names.len(), MOST, found);
+                    set(&names, found);
+                    for name in names {
+                        if name.is_there("text", found)
+                            && let Some(text) = name.text(found).filter(|text| !is_domain(text))
+                        {
+                            name.wrong(format!("'{text}' is not a valid domain name"), found);
+                        }
+                    }
+                    in_one_channel(&value, found);
+                }
+                "nodes" => {
+                    selector(&value, found);
+                    in_one_channel(&value, found);
+                }
+                _ => selector(&value, found),
             }
-            "nodes" => {
-                selector(&value, found);
-                in_one_channel(&value, found);
-            }
-            _ => selector(&value, found),
         }
     }
     kinds
@@ -220,10 +221,8 @@ fn is_domain(text: &str) -> bool {
 
 fn subject(field: &Field<'_>, found: &mut Vec<Violation>) {
     let Some(subject) = field.object(INGRESS_PEERS, found) else { return };
-    match subject.exactly_one(INGRESS_PEERS, field, found) {
-        Some(("pods", value)) => pods(&value, found),
-        Some((_, value)) => selector(&value, found),
-        None => {}
+    for (kind, value) in subject.chosen(INGRESS_PEERS, field, found) {
+        if kind == "pods" { pods(&value, found) } else { selector(&value, found) }
     }
 }
 
@@ -244,27 +243,35 @@ fn protocol_entry(field: &Field<'_>, found: &mut Vec<Violation>) -> bool {
         return false;
     }
     let Some(entry) = field.object(&known, found) else { return false };
-    let Some((kind, value)) = entry.exactly_one(&known, field, found) else { return false };
-    if kind == "destinationNamedPort" {
-        named_port(&value, found);
-        return true;
+    let mut named = false;
+    for (kind, value) in entry.chosen(&known, field, found) {
+        if kind == "destinationNamedPort" {
+            named_port(&value, found);
+            named = true;
+        } else {
+            attributes(&value, found);
+        }
     }
-    let Some(attributes) = value.object(&["destinationPort"], found) else { return false };
+    named
+}
+
+/// Checks what is said of one protocol.
+fn attributes(field: &Field<'_>, found: &mut Vec<Violation>) {
+    let Some(attributes) = field.object(&["destinationPort"], found) else { return };
     let port = attributes.get("destinationPort");
     if port.is_null() {
-        value.wrong("must have destinationPort: an empty one is rejected (minProperties: 1)", found);
-        return false;
+        field.wrong("must have destinationPort: an empty one is rejected (minProperties: 1)", found);
+        return;
     }
     let keys = ["number", "range"];
-    let Some(ports) = port.object(&keys, found) else { return false };
-    match ports.exactly_one(&keys, &port, found) {
-        Some(("number", number)) => {
-            number.port(found);
+    let Some(ports) = port.object(&keys, found) else { return };
+    for (kind, value) in ports.chosen(&keys, &port, found) {
+        if kind == "number" {
+            value.port(found);
+        } else {
+            range(&value, &["start", "end"], found);
         }
-        Some((_, range)) => self::range(&range, &["start", "end"], found),
-        None => {}
     }
-    false
 }
 
 fn range(field: &Field<'_>, known: &[&str], found: &mut Vec<Violation>) {
@@ -286,24 +293,25 @@ fn range(field: &Field<'_>, known: &[&str], found: &mut Vec<Violation>) {
 fn admin_port(field: &Field<'_>, found: &mut Vec<Violation>) {
     let known = ["portNumber", "portRange", "namedPort"];
     let Some(entry) = field.object(&known, found) else { return };
-    match entry.exactly_one(&known, field, found) {
-        Some(("namedPort", value)) => named_port(&value, found),
-        Some(("portRange", value)) => {
-            range(&value, &["start", "end", "protocol"], found);
-            if let Some(range) = value.mapping(found) {
-                protocol(&range.get("protocol"), found);
+    for (kind, value) in entry.chosen(&known, field, found) {
+        match kind {
+            "namedPort" => named_port(&value, found),
+            "portRange" => {
+                range(&value, &["start", "end", "protocol"], found);
+                if let Some(range) = value.mapping(found) {
+                    protocol(&range.get("protocol"), found);
+                }
+            }
+            _ => {
+                let Some(number) = value.object(&["protocol", "port"], found) else { continue };
+                protocol(&number.get("protocol"), found);
+                let port = number.get("port");
+                if port.is_null() {
+                    port.wrong("required", found);
+                }
+                port.port(found);
             }
         }
-        Some((_, value)) => {
-            let Some(number) = value.object(&["protocol", "port"], found) else { return };
-            protocol(&number.get("protocol"), found);
-            let port = number.get("port");
-            if port.is_null() {
-                port.wrong("required", found);
-            }
-            port.port(found);
-        }
-        None => {}
     }
 }
 

@@ -170,24 +170,19 @@ impl<'a> Object<'a> {
         self.fields.keys().map(|key| (key, self.get(key)))
     }
 
-    /// The only one of some fields that is there; reports none and several.
-    pub(super) fn exactly_one<'k>(
+    /// Those of some fields that are there, of which there must be exactly one: reports none and several.
+    pub(super) fn chosen<'k>(
         &self,
         keys: &[&'k str],
         what: &Field<'_>,
         found: &mut Vec<Violation>,
-    ) -> Option<(&'k str, Field<'a>)> {
+    ) -> Vec<(&'k str, Field<'a>)> {
         let there: Vec<&'k str> = keys.iter().copied().filter(|key| !self.get(key).is_null()).collect();
         match there[..] {
-            [only] => Some((only, self.get(only))),
-            [] => {
-                what.wrong(format!("required: one of {}", keys.join(", ")), found);
-                None
-            }
-            _ => {
-                what.wrong(format!("only one of these may be set: {}", there.join(", ")), found);
-                None
-            }
+            [_] => {}
+            [] => what.wrong(format!("required: one of {}", keys.join(", ")), found),
+            _ => what.wrong(format!("only one of these may be set: {}", there.join(", ")), found),
         }
+        there.into_iter().map(|key| (key, self.get(key))).collect()
     }
 }

@@ -51,8 +51,10 @@ fn port(field: &Field<'_>, found: &mut Vec<Violation>) {
             end.wrong("may not be set without a port", found);
         }
     } else {
-        let (first, last) = (port.port(found), end.port(found));
-        if let (Some(first), Some(last)) = (first, last)
+        port.port(found);
+        end.port(found);
+        // Of a number that no port has, too.
+        if let (Some(first), Some(last)) = (port.value.as_i64(), end.value.as_i64())
             && last < first
         {
             end.wrong(format!("must not be less than the port, which is {first}"), found);

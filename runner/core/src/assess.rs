@@ -74,8 +74,17 @@ pub struct Circumstances {
     pub accepted: Moment,
     /// How much of the step an end got too little CPU.
     pub hindrance: Hindrance,
-    /// Whether the network was shown to have had its time, if the flow did not settle.
-    pub had_its_time: bool,
+    /// Whether the network has had its time, if the flow did not settle.
+    pub network: Network,
+}
+
+/// Whether the network has had the time that it takes just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// It has: what is wrong stays wrong.
+    HadItsTime,
+    /// Nothing shows that.
+    PerhapsSlow,
 }
 
 /// How a segment stands to the expectation.
@@ -306,7 +315,9 @@ impl Assessment {
             {
                 unclear(Reason::Hindered)
             }
-            Kind::Mismatched if !around.settled && !around.had_its_time => unclear(Reason::NetworkSlow),
+            Kind::Mismatched if !around.settled && around.network == Network::PerhapsSlow => {
+                unclear(Reason::NetworkSlow)
+            }
             _ => verdict,
         }
     }
@@ -359,7 +370,7 @@ mod tests {
             budget: None,
             accepted: Moment(0),
             hindrance: Hindrance::default(),
-            had_its_time: true,
+            network: Network::HadItsTime,
         }
     }
 
@@ -587,11 +598,11 @@ mod tests {
     #[test]
     fn a_red_needs_a_network_that_had_its_time() {
         let a = assess(Expectation::Deny, &segments(&[(9, THROUGH)]), Moment(0), &Hindered::default(), HOLD);
-        let reason = |had_its_time| {
-            let around = Circumstances { settled: false, had_its_time, ..around() };
+        let reason = |network| {
+            let around = Circumstances { settled: false, network, ..around() };
             a.verdict(Expectation::Deny, &around).reason
         };
-        assert_eq!(reason(true), Reason::NotEnforced);
-        assert_eq!(reason(false), Reason::NetworkSlow);
+        assert_eq!(reason(Network::HadItsTime), Reason::NotEnforced);
+        assert_eq!(reason(Network::PerhapsSlow), Reason::NetworkSlow);
     }
 }

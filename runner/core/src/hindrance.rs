@@ -173,7 +173,7 @@ mod tests {
 
     /// Attempts every 100 ms from moment zero.
     fn segment(attempts: u64, observation: Observation, witness: Witness) -> Segment {
-        let last_at = ms((attempts as i64 - 1) * 100);
+        let last_at = ms((attempts.cast_signed() - 1) * 100);
         Segment { attempts, first_at: ms(0), last_at, last: Attempt(attempts as u32), observation, witness }
     }
 

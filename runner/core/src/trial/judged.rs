@@ -9,7 +9,7 @@ use super::{
     site::Site,
 };
 use crate::{
-    assess::{Assessment, Circumstances},
+    assess::{Assessment, Circumstances, Network},
     capture::{Found, Names, sentence},
     flow::{Expectation, Flow, Target},
     hindrance::Hindrance,
@@ -118,7 +118,10 @@ pub fn flow(done: &Done<'_>, awaited: &Awaited<'_>, ground: &Ground<'_>) -> Flow
         budget: judged.budget,
         accepted: window.from,
         hindrance: judged.hindrance,
-        had_its_time: !matches!(awaited.chance, Chance::Unknown(_)),
+        network: match awaited.chance {
+            Chance::Unknown(_) => Network::PerhapsSlow,
+            Chance::Open | Chance::Had(_) => Network::HadItsTime,
+        },
     };
     let mut verdict = assessment.verdict(expectation, &around);
     if awaited.known.is_some() && verdict.kind == Kind::Matched {

@@ -190,8 +190,8 @@ struct Seen {
     /// Some end was not heard of yet until the deadline.
     unheard: bool,
     slowest: Duration,
-    /// Of some flow that has not settled nothing shows that the network had its time.
-    open: bool,
+    /// Of so many flows that have not settled nothing shows that the network had its time.
+    open: usize,
 }
 
 impl<'a> Settle<'a> {
@@ -247,8 +247,8 @@ impl<'a> Settle<'a> {
             return Look::OutOfTime { agree };
         }
         let late = now.since(self.accepted) > LATE;
-        if now <= deadline || seen.open {
-            if seen.open {
+        if now <= deadline || seen.open > 0 {
+            if seen.open > 0 {
                 self.decided = None;
             }
             return Look::Wait { agree, late };
@@ -285,7 +285,7 @@ impl<'a> Settle<'a> {
             seen.unheard |= around.book.heard_until(awaited.key) < deadline;
             if now > deadline {
                 awaited.chance = chance(awaited.key, (self.subject, self.accepted), now, around);
-                seen.open |= awaited.chance == Chance::Open;
+                seen.open += usize::from(awaited.chance == Chance::Open);
             }
         }
         seen

@@ -102,7 +102,9 @@ steps:
         assert_eq!((state.manifests.len(), state.namespaces["a"]["team"].as_str()), (1, "red"));
         let undo = state.undo(&scenario.topology);
         assert!(matches!(undo[..], [Change::Delete(_), Change::LabelPod(..), Change::LabelNamespace(..)]));
-        undo.iter().for_each(|change| state.apply(change));
+        for change in &undo {
+            state.apply(change);
+        }
         assert_eq!(state, deployed);
         assert!(state.undo(&scenario.topology).is_empty());
     }

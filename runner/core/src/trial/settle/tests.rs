@@ -208,13 +208,13 @@ fn what_is_wrong_after_later_pulses_stays_wrong_and_says_so() {
     let mut lane = Lane::new(Expectation::Deny);
     lane.attempts(200, true);
     let mut settle = lane.settle(changes());
-    let late = Look::Wait { agree: 0, late: true };
+    let waits = Look::Wait { agree: 0, late: true };
     assert_eq!(
         lane.look(&mut settle, 15_900, &seen(), &pulses(&[4, 6, 8])),
-        late,
+        waits,
         "the settle limit comes first"
     );
-    assert_eq!(lane.look(&mut settle, 16_100, &seen(), &pulses(&[4, 6])), late, "two pulses are not enough");
+    assert_eq!(lane.look(&mut settle, 16_100, &seen(), &pulses(&[4, 6])), waits, "two pulses are not enough");
     lane.look(&mut settle, 16_200, &seen(), &pulses(&[4, 6, 8]));
     let look = lane.look(&mut settle, 16_600, &seen(), &pulses(&[4, 6, 8]));
     assert_eq!(look, Look::OutOfTime { agree: 0 });

@@ -254,6 +254,7 @@ fn is_only_rules(fault: Fault, nodes: usize) -> bool {
         Fault::LateByTenSeconds,
         Fault::StartupWindow,
         Fault::GonePodsStayPeers,
+        Fault::GonePodsStaySubjects,
     ];
     !elsewhere.contains(&fault) && !(1..).take(nodes).any(|node| has_own_paths(node, fault))
 }

@@ -104,7 +104,10 @@ impl World {
             model: Mutex::new(model),
             enforcer,
             // That pods which are gone are still remembered shows when others have their addresses.
-            reuse: if fault == Some(Fault::GonePodsStayPeers) { Reuse::Soon } else { Reuse::Last },
+            reuse: match fault {
+                Some(Fault::GonePodsStayPeers | Fault::GonePodsStaySubjects) => Reuse::Soon,
+                _ => Reuse::Last,
+            },
         };
         world.start_system().await?;
         Ok((world, Answer::Ready { nodes: addresses }))

@@ -34,7 +34,9 @@ impl<'a> Play<'a> {
         let Waiting { title, accepted, expectations, after, subject } = step;
         let mut expected = self.awaited(expectations, accepted);
         if after == After::Deletion {
-            expected.iter_mut().for_each(|awaited| awaited.known = None);
+            for awaited in &mut expected {
+                awaited.known = None;
+            }
         }
         let times = Times {
             began: self.began,

@@ -1,7 +1,11 @@
 //! The shipped scenarios: complete, readable, valid by the schema, and right by the rules of the API.
 
 use super::super::*;
-use flowproof_core::{parse::json_schema, policy::ApiServer};
+use flowproof_core::{
+    parse::json_schema,
+    policy::ApiServer,
+    schedule::{self, Limits},
+};
 use serde_json::Value;
 
 /// The folder of the shipped scenarios.
@@ -33,17 +37,13 @@ fn all_are_read_and_small() {
     }
 }
 
-/// Pods are what a run waits for: scenarios with equal topologies share them.
+/// Pods are what a run waits for: scenarios whose topologies agree share them, and each says only what it needs itself.
 #[test]
-fn they_share_few_topologies() {
+fn they_share_few_deployments() {
     let scenarios = shipped().expect("all are read");
-    let mut topologies = Vec::new();
-    for scenario in &scenarios {
-        if !topologies.contains(&&scenario.topology) {
-            topologies.push(&scenario.topology);
-        }
-    }
-    assert!(topologies.len() <= 6, "{} topologies", topologies.len());
+    let limits = Limits { jobs: 1, lane_share: 1, urgent: 0 };
+    let lanes = schedule::lanes(&scenarios, limits, |_| true);
+    assert!(lanes.len() <= 6, "{} deployments", lanes.len());
 }
 
 /// Known deviations name a scenario by its file's name alone.

@@ -67,7 +67,7 @@ fn agree(
         random::damage(&mut random, &mut manifest, index % 4);
         let text = manifest.yaml();
         let said = runtime.block_on(ask(&client, path, &text))?;
-        let found = errors(&text, &server);
+        let found = errors(&text, server);
         match &said {
             None => taken += 1,
             Some(_) => refused += 1,
@@ -115,9 +115,9 @@ async fn ask(client: &kube::Client, path: &str, text: &str) -> Result<Option<Val
 }
 
 /// The errors of lint.
-fn errors(text: &str, server: &ApiServer) -> Vec<String> {
+fn errors(text: &str, server: ApiServer) -> Vec<String> {
     let (snapshot, mut problems) = parse::manifests(&[("m.yaml".to_owned(), text.as_bytes().to_vec())]);
-    problems.extend(lint::snapshot(&snapshot, server));
+    problems.extend(lint::snapshot(&snapshot, &server));
     problems.retain(|problem| problem.severity == parse::Severity::Error);
     problems.into_iter().map(|problem| problem.message).collect()
 }

@@ -272,7 +272,7 @@ fn port(random: &mut Random) -> Tree {
     Tree::Map(port)
 }
 
-/// A right manifest of a ClusterNetworkPolicy.
+/// A right manifest of a `ClusterNetworkPolicy`.
 pub fn cluster_policy(random: &mut Random, name: &str) -> Tree {
     let mut spec = vec![
         ("tier".to_owned(), raw(random.pick(&["Admin", "Baseline"]))),

@@ -18,6 +18,8 @@ const LATER_LABELS: usize = 2;
 /// A node is given this many times what a later change took there, or what the same change took on other nodes.
 const TIMES: u32 = 2;
 const TIMES_OTHERS: u32 = 4;
+/// Where no pulses are made, the network is given this many times the lag of the probers.
+const TIMES_LAG: u32 = 20;
 /// A cluster on which nothing was ever enforced, and whose probers get too little CPU at times, is waited for this long.
 const UNSEEN: Duration = Duration::from_secs(30);
 /// A change that a node has not enforced says something after this long at the soonest.
@@ -65,17 +67,8 @@ pub struct Asked<'a> {
     pub accepted: Moment,
     /// The nodes that must enforce it for the flow in question.
     pub nodes: &'a BTreeSet<String>,
-    /// Whether the probers on these nodes got too little CPU lately.
-    pub strain: Strain,
-}
-
-/// Whether probers get the CPU that they need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strain {
-    /// They do.
-    Rested,
-    /// At times they do not: the network's agents may not either.
-    Strained,
+    /// How late the timers of the flow's probers were lately, if that was worth a word: the network's agents may have been too.
+    pub lag: Duration,
 }
 
 /// Whether the network has had its time for a change.
@@ -126,24 +119,27 @@ impl Pulses {
         let never_enforced = limits.slowest_policies.is_none()
             && limits.slowest_labels.is_none()
             && self.beats.iter().all(|beat| beat.through.is_empty());
-        match (&self.heart, asked.strain) {
-            _ if limits.nothing_enforced => return settle(),
-            (Heart::None | Heart::Failed(_), Strain::Rested) => return settle(),
-            // Nothing was ever seen to change, and CPU is there: it does not get better by waiting.
-            (_, strain) if never_enforced && (strain == Strain::Rested || waited >= UNSEEN) => {
-                return Chance::Had(format!(
-                    "no change of this run was enforced anywhere within {} s",
-                    text(waited)
-                ));
-            }
-            (Heart::None | Heart::Failed(_), Strain::Strained) if out_of_patience => {
-                return Chance::Unknown(format!(
-                    "after {} s, and nothing shows how quick it is",
-                    text(waited)
-                ));
-            }
-            (Heart::None | Heart::Failed(_), Strain::Strained) => return Chance::Open,
-            (Heart::Ready, _) => {}
+        let without_pulses = self.heart != Heart::Ready;
+        if limits.nothing_enforced || without_pulses && waited >= asked.lag * TIMES_LAG {
+            return settle();
+        }
+        // Nothing was ever seen to change, and CPU is there: it does not get better by waiting.
+        if never_enforced && (asked.lag.is_zero() || waited >= UNSEEN) {
+            return Chance::Had(format!(
+                "no change of this run was enforced anywhere within {} s",
+                text(waited)
+            ));
+        }
+        if without_pulses {
+            return if out_of_patience {
+                Chance::Unknown(format!(
+                    "after {} s, with a lag of {} ms",
+                    text(waited),
+                    asked.lag.as_millis()
+                ))
+            } else {
+                Chance::Open
+            };
         }
         let mut longest = Duration::ZERO;
         let mut fewest = usize::MAX;

@@ -5,7 +5,7 @@ use super::{
     changed::Changed,
     control::Controls,
     limits::{Limits, Subject},
-    pulse::{Asked, Chance, Pulses, Strain},
+    pulse::{Asked, Chance, Pulses},
     site::Site,
 };
 use crate::{
@@ -28,9 +28,6 @@ const LATE_REPORTS: Duration = Duration::from_secs(10);
 
 /// How long the ends may take to report their last attempts.
 pub const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// A step that has not settled by then is late: pulses show how quick the network is just now.
-const LATE: Duration = Duration::from_secs(3);
 
 /// The last of this long shows whether probers get the CPU that they need.
 const LATELY: Duration = Duration::from_secs(10);
@@ -246,7 +243,7 @@ impl<'a> Settle<'a> {
         if self.expected.iter().any(|awaited| around.book.gone(awaited.key).is_some()) {
             return Look::OutOfTime { agree };
         }
-        let late = now.since(self.accepted) > LATE;
+        let late = now.since(self.accepted) > self.late_after(around.limits);
         if now <= deadline || seen.open > 0 {
             if seen.open > 0 {
                 self.decided = None;
@@ -302,6 +299,15 @@ impl<'a> Settle<'a> {
         })
     }
 
+    /// When a step that has not settled is late, so that pulses are wanted. They are load: on Cilium a change of labels took twice
+    /// as long while pulses changed labels, so that those wait until nothing else will do.
+    fn late_after(&self, limits: &Limits) -> Duration {
+        match self.subject {
+            Subject::Policies => limits.settle(self.subject) / 2,
+            Subject::Labels => limits.settle(self.subject),
+        }
+    }
+
     /// Longest time until one more attempt of every flow is known, whatever becomes of it.
     fn until_next_is_decided(&self) -> Duration {
         self.interval + 2 * self.timeout + LAST_WORDS
@@ -329,12 +335,8 @@ fn chance(key: Key, (subject, accepted): (Subject, Moment), now: Moment, around:
     let nodes: BTreeSet<String> =
         ends.iter().filter_map(|end| around.site.node(end)).map(str::to_owned).collect();
     let lately = (now - LATELY).max(accepted);
-    let strain = if around.book.hindrance(key, lately, now).lag > Duration::ZERO {
-        Strain::Strained
-    } else {
-        Strain::Rested
-    };
-    around.pulses.chance(&Asked { subject, accepted, nodes: &nodes, strain }, now, around.limits)
+    let lag = around.book.hindrance(key, lately, now).lag;
+    around.pulses.chance(&Asked { subject, accepted, nodes: &nodes, lag }, now, around.limits)
 }
 
 /// Whether there is no point in waiting for a flow: it never worked without a policy, so that its silence proves nothing,

@@ -284,7 +284,7 @@ fn a_flow_that_never_worked_is_given_up() {
 fn a_prober_that_lags_makes_a_step_wait_where_there_are_no_pulses() {
     let mut lane = Lane::new(Expectation::Deny);
     lane.attempts(200, true);
-    lane.report(0, ms(20_200), Duration::from_millis(400), vec![], vec![]);
+    lane.report(0, ms(20_200), Duration::from_secs(2), vec![], vec![]);
     let mut settle = lane.settle(changes());
     let none = Pulses::default();
     assert!(matches!(lane.look(&mut settle, 20_300, &seen(), &none), Look::Wait { .. }));

@@ -7,7 +7,7 @@ use super::{
     tree::{Content, Entry, InCluster, Mark, Node, shortened},
 };
 use serde_saphyr::{DefaultMessageFormatter, DuplicateKeyPolicy, Location, MessageFormatter, Options};
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, panic::resume_unwind, sync::Arc, thread};
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
@@ -17,6 +17,9 @@ pub const MAX_MANIFEST_BYTES: usize = 32 * 1024 * 1024;
 
 /// The deepest nesting of collections.
 pub const MAX_DEPTH: usize = 48;
+
+/// What the parser needs for the deepest nesting, many times over: about 40 KiB a level in a debug build.
+const STACK: usize = 16 * 1024 * 1024;
 
 /// Events of the parser for each value, at most: a value, its key, and the ends of collections.
 const EVENTS: usize = 4;
@@ -66,7 +69,7 @@ pub(super) fn read_within(
     problems: &mut Problems,
 ) -> Option<Vec<Node>> {
     let text = decode(limits, file, bytes, problems)?;
-    match serde_saphyr::from_multiple_with_options::<Raw>(text, options(limits)) {
+    match documents(text, limits) {
         Ok(documents) => {
             let mut builder = Builder { file, text, problems };
             Some(documents.into_iter().map(|raw| builder.node(raw)).collect())
@@ -76,6 +79,15 @@ pub(super) fn read_within(
             None
         }
     }
+}
+
+/// Parses a text on a stack of its own, on which [`MAX_DEPTH`] fits, however little the caller's has left.
+fn documents(text: &str, limits: &Limits) -> Result<Vec<Raw>, serde_saphyr::Error> {
+    let parse = || serde_saphyr::from_multiple_with_options::<Raw>(text, options(limits));
+    thread::scope(|scope| match thread::Builder::new().stack_size(STACK).spawn_scoped(scope, parse) {
+        Ok(parser) => parser.join().unwrap_or_else(|panic| resume_unwind(panic)),
+        Err(_) => parse(),
+    })
 }
 
 /// The text of a file, without a byte order mark.

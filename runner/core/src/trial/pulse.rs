@@ -101,12 +101,6 @@ impl Pulses {
         self.beats.last()
     }
 
-    /// How long every beat took on every node on which it came through.
-    pub fn times(&self, subject: Subject) -> impl Iterator<Item = (&str, Duration)> {
-        let of = self.beats.iter().filter(move |beat| beat.subject == subject);
-        of.flat_map(|beat| beat.through.iter().map(|(node, at)| (node.as_str(), at.since(beat.accepted))))
-    }
-
     /// Whether the network has had its time for a change.
     #[must_use]
     pub fn chance(&self, asked: &Asked<'_>, now: Moment, limits: &Limits) -> Chance {
@@ -156,8 +150,8 @@ impl Pulses {
                     None => Chance::Open,
                 };
             }
+            fewest = fewest.min(times.len());
             longest = times.into_iter().fold(longest, Duration::max);
-            fewest = fewest.min(self.later(asked, node).len());
         }
         if asked.nodes.is_empty() {
             return settle();

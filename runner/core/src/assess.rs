@@ -36,6 +36,8 @@ pub struct Assessment {
     pub in_doubt: bool,
     /// When a denied flow got through after it had settled.
     pub flipped: Option<Moment>,
+    /// How often it did.
+    pub flips: usize,
     /// What both ends saw of the last decided attempt that proves something; of the last one when none does.
     pub last: Option<(Observation, Witness)>,
 }
@@ -65,9 +67,9 @@ pub struct Circumstances {
     pub policed: bool,
     /// Whether it had settled when its step ended ([`Assessment::settled`]).
     pub settled: bool,
-    /// Whether a denied flow may get through once more while the change takes effect
-    /// ([`Scene::may_reopen`](crate::policy::Scene::may_reopen)).
-    pub may_reopen: bool,
+    /// How often a denied flow may get through after silence while the change takes effect
+    /// ([`Scene::reopenings`](crate::policy::Scene::reopenings)).
+    pub reopenings: usize,
     /// Latest time from the change to the first attempt of the series; `None` for no limit.
     pub budget: Option<Duration>,
     /// When the change was accepted.
@@ -136,6 +138,7 @@ pub fn assess(
         losses: 0,
         in_doubt: false,
         flipped: None,
+        flips: 0,
         last: last.as_ref().or(segments.last()).map(|s| (s.observation.clone(), s.witness)),
     };
     let mut good_until = None;
@@ -176,6 +179,7 @@ pub fn assess(
                 matches!((a.good_since, good_until), (Some(from), Some(to)) if to.since(from) >= hold);
             if expectation.denies() && settled && a.series >= FEWEST_ATTEMPTS {
                 a.flipped.get_or_insert(segment.first_at);
+                a.flips += 1;
             }
             let known = a.contradictions.take();
             a.contradictions = Some(Contradictions {
@@ -271,7 +275,7 @@ impl Assessment {
         if verdict.kind == Kind::Unspecified {
             return verdict;
         }
-        if self.flipped.is_some() && !around.may_reopen {
+        if self.flips > around.reopenings {
             return Verdict { kind: Kind::Mismatched, reason: Reason::Unstable };
         }
         // Had both ends lived, the flow might have settled yet.
@@ -366,7 +370,7 @@ mod tests {
             life: Life::Alive,
             policed: true,
             settled: true,
-            may_reopen: false,
+            reopenings: 0,
             budget: None,
             accepted: Moment(0),
             hindrance: Hindrance::default(),
@@ -414,7 +418,7 @@ mod tests {
             HOLD,
         );
         assert_eq!(a.verdict(Expectation::Deny, &around()).reason, Reason::Unstable);
-        let reopening = Circumstances { may_reopen: true, ..around() };
+        let reopening = Circumstances { reopenings: 1, ..around() };
         assert_eq!(a.verdict(Expectation::Deny, &reopening).kind, Kind::Matched);
         let unsettled = Circumstances { settled: false, ..reopening };
         let open = assess(

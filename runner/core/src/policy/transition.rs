@@ -23,23 +23,21 @@ struct Ends {
 }
 
 impl Scene<'_> {
-    /// Whether a flow that is denied at first may then get through on the way from this state through these changes, because an
-    /// end opens before the other one closes, or between two changes.
+    /// How often a flow that is denied in the end may get through after silence, on the way from this state through these
+    /// changes: once for each of them, if it was open at first, or if an end opens before the other one closes, or between two
+    /// changes; never otherwise.
     #[must_use]
-    pub fn may_reopen(mut self, changes: &[Change], flow: &Flow, family: Family) -> bool {
+    pub fn reopenings(mut self, changes: &[Change], flow: &Flow, family: Family) -> usize {
         if self.has_other_kinds() {
-            return false;
+            return 0;
         }
         let mut states = vec![self.ends(flow, family)];
         for change in changes {
             self.change(change);
             states.push(self.ends(flow, family));
         }
-        let out = Course::of(states.iter().map(|ends| ends.out));
-        let within = Course::of(states.iter().map(|ends| ends.within));
-        out != Course::NeverOpen
-            && within != Course::NeverOpen
-            && (out == Course::Reopens || within == Course::Reopens)
+        let opens = states.iter().any(|ends| ends.out) && states.iter().any(|ends| ends.within);
+        if opens { changes.len() } else { 0 }
     }
 
     fn ends(&self, flow: &Flow, family: Family) -> Ends {
@@ -51,27 +49,6 @@ impl Scene<'_> {
                 .any(|ask| oracle.side(direction, &oracle.situation(ask, Reading::AsNode)) != Answer::Deny)
         };
         Ends { out: lets(Direction::Egress), within: lets(Direction::Ingress) }
-    }
-}
-
-/// What an end does from the first to the last state.
-#[derive(PartialEq, Eq)]
-enum Course {
-    NeverOpen,
-    /// Open from the start, perhaps closed later.
-    Open,
-    /// Closed, and open again.
-    Reopens,
-}
-
-impl Course {
-    fn of(states: impl Iterator<Item = bool>) -> Self {
-        let states: Vec<bool> = states.collect();
-        match states.iter().rposition(|open| *open) {
-            None => Self::NeverOpen,
-            Some(last) if states[..last].contains(&false) => Self::Reopens,
-            Some(_) => Self::Open,
-        }
     }
 }
 
@@ -87,8 +64,8 @@ workloads: { a/x: { labels: { r: x } }, a/y: { labels: { r: y }, listens: [tcp/8
 steps:
 ";
 
-    /// Whether a/x -> a/y may pass on the way from the first step's state to the second's.
-    fn reopens(steps: &str) -> bool {
+    /// How often a/x -> a/y may get through on the way from the first step's state to the second's.
+    fn reopenings(steps: &str) -> usize {
         let text = format!("{HEAD}{steps}");
         let scenario: Scenario =
             parse::scenario("s.yaml", text.as_bytes(), &mut |_| Err(String::new())).expect("a scenario");
@@ -96,7 +73,7 @@ steps:
         let [first, second] = &scenario.steps[..] else { panic!("two steps") };
         first.changes.iter().for_each(|change| scene.change(change));
         let flow = &second.expectations[0].flow;
-        scene.may_reopen(&second.changes, flow, Family::V4)
+        scene.reopenings(&second.changes, flow, Family::V4)
     }
 
     fn policy(name: &str, pods: &str, types: &str) -> String {
@@ -114,25 +91,29 @@ steps:
     fn a_deny_that_moves_to_the_other_end_may_leave_a_gap() {
         let (at_y, at_x) = (policy("in", "y", "Ingress"), policy("out", "x", "Egress"));
         let first = format!("apply: [{at_y}]");
-        assert!(reopens(&steps(&first, &format!("apply: [{at_x}], delete: [NetworkPolicy a/in]"))));
-        assert!(reopens(&steps(&first, &format!("delete: [NetworkPolicy a/in], apply: [{at_x}]"))));
-        assert!(!reopens(&steps(&first, &format!("apply: [{at_x}]"))), "nothing opens");
+        let second = format!("apply: [{at_x}], delete: [NetworkPolicy a/in]");
+        assert_eq!(reopenings(&steps(&first, &second)), 2);
+        let second = format!("delete: [NetworkPolicy a/in], apply: [{at_x}]");
+        assert_eq!(reopenings(&steps(&first, &second)), 2);
+        assert_eq!(reopenings(&steps(&first, &format!("apply: [{at_x}]"))), 0, "nothing opens");
     }
 
     #[test]
     fn an_end_that_denies_before_and_after_leaves_a_gap_only_between_two_changes() {
         let (one, two) = (policy("one", "y", "Ingress"), policy("two", "y", "Ingress"));
         let first = format!("apply: [{one}]");
-        assert!(!reopens(&steps(&first, &format!("apply: [{two}], delete: [NetworkPolicy a/one]"))));
-        assert!(reopens(&steps(&first, &format!("delete: [NetworkPolicy a/one], apply: [{two}]"))));
+        let second = format!("apply: [{two}], delete: [NetworkPolicy a/one]");
+        assert_eq!(reopenings(&steps(&first, &second)), 0);
+        let second = format!("delete: [NetworkPolicy a/one], apply: [{two}]");
+        assert_eq!(reopenings(&steps(&first, &second)), 2);
     }
 
     #[test]
-    fn what_was_open_and_is_closed_does_not_open_again() {
+    fn what_was_open_may_open_once_more_while_it_is_closed() {
         let text = format!(
             "  - {{ step: one, expect: {{ allow: [a/x -> a/y tcp/80] }} }}\n  - {{ step: two, apply: [{}], expect: {{ deny: [a/x -> a/y tcp/80] }} }}\n",
             policy("in", "y", "Ingress")
         );
-        assert!(!reopens(&text));
+        assert_eq!(reopenings(&text), 1);
     }
 }

@@ -22,9 +22,9 @@ impl<'a> Changed<'a> {
         Self { changes, around, before: before.clone() }
     }
 
-    /// Whether a flow may get through while the changes take effect, though it is denied before and after.
+    /// How often a flow that is denied in the end may get through after silence while the changes take effect.
     #[must_use]
-    pub fn may_reopen(&self, topology: &Topology, flow: &Flow, family: Family) -> bool {
-        self.before.scene(topology, self.around.clone()).may_reopen(self.changes, flow, family)
+    pub fn reopenings(&self, topology: &Topology, flow: &Flow, family: Family) -> usize {
+        self.before.scene(topology, self.around.clone()).reopenings(self.changes, flow, family)
     }
 }

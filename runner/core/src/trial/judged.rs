@@ -2,6 +2,7 @@
 
 use super::{
     book::{Book, Key, Window},
+    changed::Changed,
     control::{Controls, Keys, live_control},
     limits::Limits,
     pulse::Chance,
@@ -105,16 +106,15 @@ pub fn flow(done: &Done<'_>, awaited: &Awaited<'_>, ground: &Ground<'_>) -> Flow
         Some(why) => Life::Broken(why),
         None => book.life(awaited.key, from, until),
     };
-    let reopens = || {
-        let changed = done.changed.as_ref();
-        changed.is_some_and(|changed| changed.may_reopen(ground.topology, &awaited.expected.flow, family))
-    };
+    let reopenings =
+        |changed: &Changed<'_>| changed.reopenings(ground.topology, &awaited.expected.flow, family);
     let around = Circumstances {
         control: judged.control,
         life: life.clone(),
         policed: !done.policies.is_empty(),
         settled,
-        may_reopen: assessment.flipped.is_some() && reopens(),
+        // Asking takes longer than judging, and most flows never flip.
+        reopenings: done.changed.as_ref().filter(|_| assessment.flips > 0).map_or(0, reopenings),
         budget: judged.budget,
         accepted: window.from,
         hindrance: judged.hindrance,

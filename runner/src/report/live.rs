@@ -77,11 +77,13 @@ impl Live {
                 self.lanes.values().for_each(ProgressBar::finish_and_clear);
                 let meanwhile =
                     if command.is_empty() { String::new() } else { format!("; running: {command}") };
-                self.line(&format!("all settled: watching {scenarios} scenarios{meanwhile}"));
+                let scenarios = super::counted(*scenarios, "scenario", "scenarios");
+                self.line(&format!("all settled: watching {scenarios}{meanwhile}"));
             }
             Progress::Cleaning { namespaces } => {
                 self.lanes.values().for_each(ProgressBar::finish_and_clear);
-                self.line(&format!("removing {namespaces} namespaces"));
+                let namespaces = super::counted(*namespaces, "namespace", "namespaces");
+                self.line(&format!("removing {namespaces}"));
             }
             Progress::Done(_) => self.close(),
         }

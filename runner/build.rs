@@ -1,17 +1,20 @@
-//! Builds the prober as a static program and hands its path to the runner, which carries it as bytes.
+//! Builds the prober as a static program, packs it into a smaller one, and hands both to the runner, which carries them as bytes:
+//! `flowproof-prober` and `flowproof-prober-packed` in `OUT_DIR`.
 //!
 //! | variable | meaning |
 //! |---|---|
 //! | `FLOWPROOF_PROBER` | a finished prober to carry instead: for cross builds and packagers |
-//! | `FLOWPROOF_PROBER_TARGET` | the target to build it for, e.g. `x86_64-unknown-linux-musl`; the runner's if unset |
+//! | `FLOWPROOF_PROBER_TARGET` | the target that it is for, e.g. `x86_64-unknown-linux-musl`; the runner's if unset |
 //!
 //! The same sources give the same bytes wherever they lie: paths are remapped and nothing of the outer build's
 //! environment gets in.
 
+use lzma_rust2::{LzmaOptions, LzmaWriter};
 use std::{
     env,
     ffi::OsString,
     fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -27,63 +30,119 @@ fn embed() -> Result<(), String> {
         println!("cargo::rerun-if-env-changed={variable}");
     }
     let out = PathBuf::from(required("OUT_DIR")?);
+    let build = Build::new(&out)?;
     let program = match env::var_os("FLOWPROOF_PROBER") {
         Some(given) => {
             let given = PathBuf::from(given);
             println!("cargo::rerun-if-changed={}", given.display());
             given
         }
-        None => build(&out)?,
+        None => build.prober()?,
     };
-    let copy = out.join("flowproof-prober");
-    fs::copy(&program, &copy)
-        .map_err(|error| format!("the prober at {} cannot be copied: {error}", program.display()))?;
-    Ok(())
+    let prober = fs::read(&program)
+        .map_err(|error| format!("the prober at {} cannot be read: {error}", program.display()))?;
+    let compressed = out.join("flowproof-prober.lzma");
+    let write = |name: &Path, bytes: &[u8]| {
+        fs::write(name, bytes).map_err(|error| format!("{} cannot be written: {error}", name.display()))
+    };
+    write(
+        &compressed,
+        &compress(&prober).map_err(|error| format!("the prober cannot be compressed: {error}"))?,
+    )?;
+    let packed = build.unpack(&compressed)?;
+    let packed =
+        fs::read(&packed).map_err(|error| format!("{} cannot be read: {error}", packed.display()))?;
+    write(&out.join("flowproof-prober-packed"), &packed)?;
+    write(&out.join("flowproof-prober"), &prober)
 }
 
-/// Builds the prober with a cargo of its own and returns the path of the program.
-fn build(out: &Path) -> Result<PathBuf, String> {
-    let runner = PathBuf::from(required("CARGO_MANIFEST_DIR")?);
-    let root = runner.parent().filter(|root| root.join("prober/Cargo.toml").exists()).ok_or(
-        "the prober's sources are not beside the runner's; set FLOWPROOF_PROBER to a finished prober",
-    )?;
-    for source in [
-        "prober/Cargo.toml",
-        "prober/src",
-        "prober/wire/Cargo.toml",
-        "prober/wire/src",
-        "Cargo.toml",
-        "Cargo.lock",
-        "rust-toolchain.toml",
-    ] {
-        println!("cargo::rerun-if-changed={}", root.join(source).display());
+/// Compresses as `.lzma`, with a dictionary that holds all of it.
+fn compress(program: &[u8]) -> io::Result<Vec<u8>> {
+    let mut options = LzmaOptions::with_preset(9);
+    options.dict_size = u32::try_from(program.len().next_power_of_two()).unwrap_or(u32::MAX);
+    let mut writer = LzmaWriter::new_use_header(Vec::new(), &options, Some(program.len() as u64))?;
+    writer.write_all(program)?;
+    writer.finish()
+}
+
+/// Builds programs for pods with a cargo of its own.
+struct Build<'a> {
+    root: PathBuf,
+    target: String,
+    out: &'a Path,
+}
+
+impl<'a> Build<'a> {
+    fn new(out: &'a Path) -> Result<Self, String> {
+        let runner = PathBuf::from(required("CARGO_MANIFEST_DIR")?);
+        let root = runner.parent().filter(|root| root.join("prober/Cargo.toml").exists()).ok_or(
+            "the prober's sources are not beside the runner's: build flowproof in its own repository",
+        )?;
+        let target = env::var("FLOWPROOF_PROBER_TARGET").or_else(|_| env::var("TARGET"));
+        Ok(Self { root: root.to_owned(), target: target.map_err(|error| error.to_string())?, out })
     }
-    let target = env::var("FLOWPROOF_PROBER_TARGET")
-        .or_else(|_| env::var("TARGET"))
-        .map_err(|error| error.to_string())?;
-    let target_dir = out.join("prober-target");
-    let mut cargo = Command::new(required("CARGO")?);
-    cargo
-        .args(["build", "--package", "flowproof-prober", "--bin", "flowproof-prober"])
-        .args(["--profile", "prober", "--target", &target])
-        .arg("--manifest-path")
-        .arg(root.join("Cargo.toml"))
-        .arg("--target-dir")
-        .arg(&target_dir);
-    clear_environment(&mut cargo);
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(root, &target_dir).join("\u{1f}"));
-    let output =
-        cargo.output().map_err(|error| format!("cargo cannot be started to build the prober: {error}"))?;
-    if !output.status.success() {
+
+    /// The prober, linked statically.
+    fn prober(&self) -> Result<PathBuf, String> {
+        let sources = ["prober/Cargo.toml", "prober/src", "prober/wire/Cargo.toml", "prober/wire/src"];
+        self.watch(&sources);
+        self.watch(&["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"]);
+        let mut cargo = self.cargo("Cargo.toml", "prober-target", &[])?;
+        cargo.args(["--package", "flowproof-prober", "--bin", "flowproof-prober", "--profile", "prober"]);
+        self.run(cargo)?;
+        Ok(self.built("prober-target", "prober", "flowproof-prober"))
+    }
+
+    /// The program that unpacks what it carries, which is this.
+    fn unpack(&self, compressed: &Path) -> Result<PathBuf, String> {
+        let sources = ["Cargo.toml", "Cargo.lock", "build.rs", "src"];
+        self.watch(&sources.map(|source| format!("prober/unpack/{source}")));
+        // It starts itself, so that nobody would relocate it.
+        let mut cargo =
+            self.cargo("prober/unpack/Cargo.toml", "unpack-target", &["-Crelocation-model=static"])?;
+        cargo.arg("--release").env("FLOWPROOF_PACKED", compressed);
+        self.run(cargo)?;
+        Ok(self.built("unpack-target", "release", "flowproof-unpack"))
+    }
+
+    fn watch(&self, sources: &[impl AsRef<str>]) {
+        for source in sources {
+            println!("cargo::rerun-if-changed={}", self.root.join(source.as_ref()).display());
+        }
+    }
+
+    fn cargo(&self, manifest: &str, target_dir: &str, more: &[&str]) -> Result<Command, String> {
+        let target_dir = self.out.join(target_dir);
+        let mut cargo = Command::new(required("CARGO")?);
+        cargo.args(["build", "--target", &self.target, "--manifest-path"]).arg(self.root.join(manifest));
+        cargo.arg("--target-dir").arg(&target_dir);
+        clear_environment(&mut cargo);
+        let mut flags = flags(&self.root, &target_dir);
+        flags.extend(more.iter().map(|flag| (*flag).to_owned()));
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+        Ok(cargo)
+    }
+
+    fn run(&self, mut cargo: Command) -> Result<(), String> {
+        let output = cargo
+            .output()
+            .map_err(|error| format!("cargo cannot be started to build the prober: {error}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
         let log = String::from_utf8_lossy(&output.stderr);
         let log = log.lines().collect::<Vec<_>>();
         let end = log[log.len().saturating_sub(40)..].join(" | ");
-        return Err(format!(
-            "the prober does not build for {target} (a static program needs the C library's static form; with rustup, \
-             FLOWPROOF_PROBER_TARGET=x86_64-unknown-linux-musl brings its own): {end}"
-        ));
+        Err(format!(
+            "the prober does not build for {} (a static program needs the C library's static form; with rustup, \
+             FLOWPROOF_PROBER_TARGET=x86_64-unknown-linux-musl brings its own): {end}",
+            self.target
+        ))
     }
-    Ok(target_dir.join(target).join("prober").join("flowproof-prober"))
+
+    fn built(&self, target_dir: &str, profile: &str, name: &str) -> PathBuf {
+        self.out.join(target_dir).join(&self.target).join(profile).join(name)
+    }
 }
 
 /// Flags of rustc: linked statically, and without the paths of this machine.

@@ -135,6 +135,8 @@ pub struct ClusterInfo {
     pub cni: String,
     /// All nodes, by name.
     pub nodes: Vec<NodeInfo>,
+    /// What a user should know about how the run uses it, a line each.
+    pub notes: Vec<String>,
 }
 
 /// A node of a cluster.

@@ -34,7 +34,7 @@ pub fn trials(network: &Network) -> Vec<Trial> {
         })
     };
     vec![
-        trial("two runs at the same time", two_runs),
+        trial("two runs at the same time, one with an image and one without", two_runs),
         trial("a service account that may not create namespaces", no_permission),
         trial("an image that no node has", no_image),
         trial("a policy that the API server rejects", rejected_policy),
@@ -81,12 +81,13 @@ fn two_runs(network: &Network) -> Result<(), Failed> {
     let file = file.display().to_string();
     let other = {
         let (network, file) = (network.clone(), file.clone());
-        thread::spawn(move || network.run(&[&file]))
+        thread::spawn(move || network.run(&["--deliver", "configmap", &file]))
     };
     let one = network.run(&[&file]);
     let other = other.join().expect("the run does not panic");
     check(one.code == Some(0), "the first matches", &one)?;
-    check(other.code == Some(0), "the second matches", &other)
+    check(other.code == Some(0), "the second matches", &other)?;
+    check(other.stderr.contains("in ConfigMaps, in pods of"), "the second says how its prober comes", &other)
 }
 
 fn no_permission(network: &Network) -> Result<(), Failed> {

@@ -16,6 +16,14 @@ pub use load::{LoadError, Place, load};
 /// The prober that was built with this runner.
 pub const PROBER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/flowproof-prober"));
 
+/// A smaller program that carries [`PROBER`] compressed and becomes it: what a `ConfigMap` holds.
+pub const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/flowproof-prober-packed"));
+
+/// The architecture of [`PROBER`], as nodes and images name it (`amd64`, `arm64`).
+pub fn architecture() -> &'static str {
+    elf::Elf::read(PROBER).and_then(|elf| elf.architecture).unwrap_or("of an unknown architecture")
+}
+
 /// Packs [`PROBER`] under the runner's own version.
 pub fn embedded() -> Result<Image, ImageError> {
     Image::pack(PROBER, env!("CARGO_PKG_VERSION"))

@@ -1,6 +1,6 @@
 //! Finds the cluster as kubectl does: a given kubeconfig, `KUBECONFIG`, `~/.kube/config`, the pod's own surroundings.
 
-use super::{Kube, failure, kinds::Kinds, ledger::Ledger};
+use super::{Kube, delivery::Deliver, failure, kinds::Kinds, ledger::Ledger};
 use crate::{
     cluster::ClusterError,
     image::{self, Image},
@@ -15,7 +15,7 @@ use std::{
     collections::HashMap,
     env, io,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
     time::Duration,
 };
 
@@ -31,6 +31,10 @@ pub struct KubeOptions {
     pub context: Option<String>,
     /// The image of the prober, if another one than [`crate::image::embedded`] names.
     pub image: Option<String>,
+    /// How the prober gets into its pods.
+    pub deliver: Deliver,
+    /// The image of the pods that the prober is delivered to in a `ConfigMap`; one that the nodes have, if unset.
+    pub base_image: Option<String>,
     /// When nodes pull the image.
     pub pull_policy: PullPolicy,
     /// Secrets that nodes pull the image with; copied into every namespace of a run.
@@ -39,8 +43,22 @@ pub struct KubeOptions {
     pub tolerations: Vec<Value>,
     /// Only nodes with these labels are used; the others count as unusable.
     pub node_selector: Labels,
+    /// What every object of its kind bears beside its own, because an admission policy wants it.
+    pub pod_labels: Labels,
+    /// As `pod_labels`.
+    pub pod_annotations: Labels,
+    /// As `pod_labels`.
+    pub namespace_labels: Labels,
+    /// As `pod_labels`.
+    pub namespace_annotations: Labels,
+    /// The priority class of every pod.
+    pub priority_class: Option<String>,
+    /// The runtime class of every pod.
+    pub runtime_class: Option<String>,
     /// CPU that every pod requests, as a Kubernetes quantity.
     pub cpu_request: String,
+    /// CPU that no pod may exceed, as a Kubernetes quantity. A pod without the CPU that it needs measures itself.
+    pub cpu_limit: Option<String>,
     /// Memory that every pod requests, as a Kubernetes quantity.
     pub memory_request: String,
     /// Memory that no pod may exceed, as a Kubernetes quantity.
@@ -67,11 +85,20 @@ impl Default for KubeOptions {
             kubeconfig: None,
             context: None,
             image: None,
+            deliver: Deliver::default(),
+            base_image: None,
             pull_policy: PullPolicy::default(),
             pull_secrets: Vec::new(),
             tolerations: Vec::new(),
             node_selector: Labels::new(),
+            pod_labels: Labels::new(),
+            pod_annotations: Labels::new(),
+            namespace_labels: Labels::new(),
+            namespace_annotations: Labels::new(),
+            priority_class: None,
+            runtime_class: None,
             cpu_request: "10m".into(),
+            cpu_limit: None,
             memory_request: "16Mi".into(),
             memory_limit: "64Mi".into(),
             capture: false,
@@ -115,6 +142,7 @@ impl Kube {
         Ok(Self {
             client,
             image,
+            around: OnceLock::new(),
             context,
             server,
             options,

@@ -8,7 +8,7 @@ use super::{
 use crate::cluster::{ClusterError, PodName, PodSpec, ServiceSpec};
 use flowproof_core::{name::Qualified, scenario::Labels};
 use futures::future::try_join_all;
-use k8s_openapi::api::core::v1::{Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
 use kube::{Api, Resource, ResourceExt, api::PostParams, runtime::watcher};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt::Debug, net::IpAddr};
@@ -49,10 +49,20 @@ impl Kube {
     }
 
     pub(super) async fn create_pod(&self, pod: &PodSpec) -> Result<(), ClusterError> {
-        let mut object = object::pod(pod, &self.options, &self.image)?;
+        let mut object = object::pod(pod, &self.options, self.around())?;
         object.metadata.owner_references = self.owner(pod)?.map(|owner| vec![owner]);
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.name.namespace);
         self.create(&api, "pods", &object).await.map(drop)
+    }
+
+    /// Creates what brings the prober to the pods of a namespace, of which this is one.
+    pub(super) async fn deliver_to(&self, pod: &PodSpec) -> Result<(), ClusterError> {
+        let labels = object::labels_of(&pod.run, &Labels::new());
+        let Some(object) = self.around().delivery.config_map(pod, labels, self.owner(pod)?) else {
+            return Ok(());
+        };
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &pod.name.namespace);
+        self.create(&api, "configmaps", &object).await.map(drop)
     }
 
     /// Creates a Service and returns its cluster IPs.

@@ -11,7 +11,7 @@ use crate::cluster::{ClusterError, Deployed, Lane, Pod, PodName, PodSpec, RUN_LA
 use flowproof_core::scenario::Labels;
 use futures::{
     FutureExt, StreamExt,
-    future::{join, join_all, try_join},
+    future::{join, join_all, try_join3},
     stream,
 };
 use k8s_openapi::api::core::v1::{Namespace, Pod as Object};
@@ -106,20 +106,22 @@ impl Kube {
         deadline: Instant,
     ) -> Result<ClusterIps, ClusterError> {
         let api: Api<Namespace> = Api::all(self.client.clone());
-        self.create(&api, "namespaces", &object::namespace(lane, name, labels, self.options.capture)?)
-            .await?;
+        self.create(&api, "namespaces", &object::namespace(lane, name, labels, &self.options)?).await?;
         let services = lane.services.iter().filter(|service| service.name.namespace == name);
         let services = join_all(services.map(|service| self.create_service(service, &lane.run)));
+        let here: Vec<&PodSpec> = lane.pods.iter().filter(|pod| pod.name.namespace == name).collect();
         let mut pods = Vec::new();
-        for pod in lane.pods.iter().filter(|pod| pod.name.namespace == name) {
+        for pod in &here {
             pods.push(self.create_pod(pod).boxed());
         }
         let pods = async {
-            if pods.is_empty() {
-                return Ok(());
-            }
-            try_join(self.await_service_account(name, deadline), self.copy_pull_secrets(name, &lane.run))
-                .await?;
+            let Some(first) = here.first() else { return Ok(()) };
+            try_join3(
+                self.await_service_account(name, deadline),
+                self.copy_pull_secrets(name, &lane.run),
+                self.deliver_to(first),
+            )
+            .await?;
             let created = stream::iter(pods).buffer_unordered(AT_ONCE);
             created.collect::<Vec<_>>().await.into_iter().collect()
         };

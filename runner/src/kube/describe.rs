@@ -1,7 +1,16 @@
 //! What the cluster is: version, nodes, network plugin.
 
-use super::{Kube, failure, permission};
-use crate::cluster::{ClusterError, ClusterInfo, NodeInfo};
+use super::{
+    Kube,
+    delivery::Delivery,
+    failure,
+    object::{Around, USER},
+    permission,
+};
+use crate::{
+    cluster::{ClusterError, ClusterInfo, NodeInfo},
+    image,
+};
 use flowproof_core::place::tolerates;
 use futures::future::{join, try_join3};
 use jiff::Timestamp;
@@ -30,6 +39,9 @@ const DAEMONS: &[(&str, &str)] = &[
     ("kube-flannel", "flannel"),
 ];
 
+/// The API group of what admits pods in OpenShift.
+const OPENSHIFT: &str = "security.openshift.io";
+
 impl Kube {
     pub(super) async fn describe_cluster(&self) -> Result<ClusterInfo, ClusterError> {
         let nodes: Api<Node> = Api::all(self.client.clone());
@@ -46,12 +58,26 @@ impl Kube {
             }
         };
         let plugin = async { Ok(self.network_plugin().await) };
-        let ((), nodes, plugin) =
-            try_join3(permission::check(&self.client, permission::REQUIRED), list, plugin).await?;
+        let groups = failure::request("list API groups", self.client.list_api_groups());
+        let (known, groups) =
+            join(try_join3(permission::check(&self.client, permission::REQUIRED), list, plugin), groups)
+                .await;
+        let ((), nodes, plugin) = known?;
+        let serves_openshift = groups.is_ok_and(|all| all.groups.iter().any(|group| group.name == OPENSHIFT));
         let nodes = nodes.map(|list| list.items).unwrap_or_default();
         let cni =
             plugin.or_else(|| nodes.iter().find_map(plugin_of_node)).unwrap_or_else(|| "unknown".into());
         let now = Timestamp::now();
+        let usable: Vec<&Node> =
+            nodes.iter().filter(|node| self.node_info(node, now).unusable.is_none()).collect();
+        let around = self.around.get_or_init(|| Around {
+            delivery: Delivery::decide(&self.options, &self.image, &usable),
+            user: (!serves_openshift).then_some(USER),
+        });
+        let notes = around.delivery.note(&self.options).into_iter().collect();
+        if let Delivery::ConfigMap(_) = around.delivery {
+            permission::check(&self.client, permission::CONFIG_MAPS).await?;
+        }
         let mut nodes: Vec<NodeInfo> = nodes.iter().map(|node| self.node_info(node, now)).collect();
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(ClusterInfo {
@@ -61,6 +87,7 @@ impl Kube {
             version: version.git_version,
             cni,
             nodes,
+            notes,
         })
     }
 
@@ -85,6 +112,7 @@ impl Kube {
                 .filter_map(|address| address.address.parse().ok())
                 .collect(),
             unusable: unusable(node, now)
+                .or_else(|| foreign(node, self.options.image.is_some()))
                 .or_else(|| (!selected).then(|| "not selected by --node-selector".into())),
             version: system.kubelet_version,
             os_image: system.os_image,
@@ -194,6 +222,29 @@ pub(super) fn unusable(node: &Node, now: Timestamp) -> Option<String> {
     cordoned.then(|| "cordoned".into())
 }
 
+/// Why the prober does not run on a node, whatever its state; an image that somebody named may be for other architectures, too.
+fn foreign(node: &Node, image_is_named: bool) -> Option<String> {
+    let labels = node.metadata.labels.as_ref();
+    let label = |key: &str| labels.and_then(|labels| labels.get(key)).map(String::as_str);
+    if label("type") == Some("virtual-kubelet") || label("eks.amazonaws.com/compute-type") == Some("fargate")
+    {
+        return Some("a virtual node, whose network is not the cluster's".into());
+    }
+    let system = node.status.as_ref()?.node_info.as_ref()?;
+    if !matches!(system.operating_system.as_str(), "linux" | "") {
+        return Some(format!("it runs {}, and the prober runs on Linux", system.operating_system));
+    }
+    let own = image::architecture();
+    let differs = !image_is_named && !system.architecture.is_empty() && system.architecture != own;
+    differs.then(|| {
+        format!(
+            "it is {}, and this program carries a prober for {own}: build it with FLOWPROOF_PROBER_TARGET, or name an image for both \
+             with --image",
+            system.architecture
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,6 +269,23 @@ mod tests {
         let down = json!({ "metadata": {}, "status": condition("Unknown") });
         assert_eq!(judge(down).as_deref(), Some("not ready for 40 s: m"));
         assert!(judge(json!({ "metadata": {} })).is_some());
+    }
+
+    #[test]
+    fn nodes_that_no_prober_runs_on_are_left_out() {
+        let of = |system: &str, architecture: &str| {
+            let info = json!({ "operatingSystem": system, "architecture": architecture, "bootID": "", "containerRuntimeVersion": "",
+                "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "osImage": "", "systemUUID": "" });
+            node(json!({ "metadata": {}, "status": { "nodeInfo": info } }))
+        };
+        let own = image::architecture();
+        assert_eq!(foreign(&of("linux", own), false), None);
+        let windows = foreign(&of("windows", own), false);
+        assert_eq!(windows.as_deref(), Some("it runs windows, and the prober runs on Linux"));
+        assert!(foreign(&of("linux", "riscv64"), false).is_some_and(|why| why.starts_with("it is riscv64")));
+        assert_eq!(foreign(&of("linux", "riscv64"), true), None);
+        let virtual_node = node(json!({ "metadata": { "labels": { "type": "virtual-kubelet" } } }));
+        assert!(foreign(&virtual_node, true).is_some());
     }
 
     #[test]

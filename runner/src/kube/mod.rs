@@ -3,6 +3,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`connect`] | options, kubeconfig, client |
+//! | [`delivery`] | how the prober gets into its pods: an image, or a ConfigMap |
 //! | [`failure`] | deadlines of requests; what went wrong, in words and with a hint |
 //! | [`permission`] | what a run may need, and asking the API server whether it is allowed |
 //! | [`describe`] | version, nodes and network plugin |
@@ -24,6 +25,7 @@
 mod change;
 mod connect;
 mod create;
+mod delivery;
 mod deploy;
 mod describe;
 mod failure;
@@ -42,6 +44,7 @@ mod up;
 mod watched;
 
 pub use connect::{KubeOptions, PullPolicy, configured};
+pub use delivery::Deliver;
 pub use object::ENFORCE_LABEL;
 pub use permission::CLUSTER_ROLE;
 pub use remains::{Found, Remains};
@@ -58,7 +61,7 @@ use flowproof_core::{
 use serde_json::Value;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 /// A Kubernetes cluster, reached as kubectl reaches it.
@@ -68,8 +71,10 @@ use std::{
 pub struct Kube {
     client: kube::Client,
     options: KubeOptions,
-    /// The image reference of every pod.
+    /// The reference of the prober's image.
     image: String,
+    /// What the cluster wants of pods; found out when it is described.
+    around: OnceLock<object::Around>,
     /// Name of the kubeconfig's context, or `in-cluster`.
     context: String,
     server: String,
@@ -81,6 +86,11 @@ pub struct Kube {
 }
 
 impl Kube {
+    fn around(&self) -> &object::Around {
+        let image = || delivery::Delivery::Image(self.image.clone());
+        self.around.get_or_init(|| object::Around { delivery: image(), user: Some(object::USER) })
+    }
+
     fn ledger(&self) -> std::sync::MutexGuard<'_, ledger::Ledger> {
         self.ledger.lock().expect("no holder of this lock panics")
     }

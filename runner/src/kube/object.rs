@@ -1,6 +1,6 @@
 //! The objects that a lane consists of: namespaces, pods under the *restricted* Pod Security level, Services.
 
-use super::connect::KubeOptions;
+use super::{connect::KubeOptions, delivery::Delivery};
 use crate::cluster::{ClusterError, Lane, MANAGED_BY_LABEL, PodName, PodSpec, RUN_LABEL, ServiceSpec};
 use flowproof_core::scenario::{Labels, TargetPort};
 use flowproof_wire::Transport;
@@ -15,9 +15,6 @@ use std::{collections::BTreeMap, fmt::Write};
 
 /// The name of the one container of every pod.
 pub(super) const CONTAINER: &str = "prober";
-
-/// The program in the image.
-pub(super) const PROGRAM: &str = "/flowproof-prober";
 
 /// Annotation of namespaces: when the run made them (RFC 3339).
 pub(super) const CREATED_ANNOTATION: &str = "flowproof.dev/created";
@@ -34,6 +31,12 @@ const GATE: &str = "flowproof.dev/never-ready";
 /// Label of namespaces: the Pod Security level that is enforced in them.
 pub const ENFORCE_LABEL: &str = "pod-security.kubernetes.io/enforce";
 
+/// What keeps service meshes away from a prober, which would otherwise measure their proxies: a label for Istio's sidecars, one
+/// for its ambient mode, and an annotation for Linkerd.
+const WITHOUT_MESH: [(&str, &str); 2] =
+    [("sidecar.istio.io/inject", "false"), ("istio.io/dataplane-mode", "none")];
+const WITHOUT_LINKERD: (&str, &str) = ("linkerd.io/inject", "disabled");
+
 /// Adds the labels that every object of a run bears.
 pub(super) fn labels_of(run: &str, own: &Labels) -> Labels {
     let mut labels = own.clone();
@@ -48,34 +51,62 @@ pub(super) fn namespace(
     lane: &Lane,
     name: &str,
     labels: &Labels,
-    capture: bool,
+    options: &KubeOptions,
 ) -> Result<Namespace, ClusterError> {
-    let privileged = capture || lane.pods.iter().any(|pod| pod.host_network && pod.name.namespace == name);
+    let privileged =
+        options.capture || lane.pods.iter().any(|pod| pod.host_network && pod.name.namespace == name);
     let mut labels = labels_of(&lane.run, labels);
     let level = if privileged { "privileged" } else { "restricted" };
     labels.entry(ENFORCE_LABEL.into()).or_insert_with(|| level.into());
+    let mut annotations = options.namespace_annotations.clone();
+    annotations.insert(CREATED_ANNOTATION.into(), jiff::Timestamp::now().to_string());
+    annotations.insert(RUNNER_ANNOTATION.into(), runner());
     object(
         &format!("namespace {name}"),
         json!({
             "metadata": {
                 "name": name,
-                "labels": labels,
-                "annotations": { CREATED_ANNOTATION: jiff::Timestamp::now().to_string(), RUNNER_ANNOTATION: runner() },
+                "labels": beside(labels, &options.namespace_labels),
+                "annotations": annotations,
             }
         }),
     )
 }
 
+/// What a cluster wants of every pod, as far as it was found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Around {
+    /// How the prober gets into it.
+    pub(super) delivery: Delivery,
+    /// The user and group that it runs as; none where the cluster chooses them (OpenShift's `restricted-v2` allows a range of each
+    /// namespace and no other).
+    pub(super) user: Option<u32>,
+}
+
+/// The user that probers run as where nothing else is wanted.
+pub(super) const USER: u32 = 65532;
+
+/// Labels, and those of others that they do not have.
+fn beside(mut labels: Labels, others: &Labels) -> Labels {
+    for (key, value) in others {
+        labels.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+    labels
+}
+
 /// A prober's pod.
-pub(super) fn pod(spec: &PodSpec, options: &KubeOptions, image: &str) -> Result<Pod, ClusterError> {
+pub(super) fn pod(spec: &PodSpec, options: &KubeOptions, around: &Around) -> Result<Pod, ClusterError> {
     // A capability that is added is effective for root only (docs/decisions/0013).
-    let (user, added): (u32, &[&str]) = if options.capture { (0, &["NET_RAW"]) } else { (65532, &[]) };
+    let added: &[&str] = if options.capture { &["NET_RAW"] } else { &[] };
     let mut security = json!({
-        "runAsNonRoot": user != 0,
-        "runAsUser": user,
-        "runAsGroup": user,
+        "runAsNonRoot": !options.capture,
         "seccompProfile": { "type": "RuntimeDefault" },
     });
+    let user = if options.capture { Some(0) } else { around.user };
+    if let Some(user) = user {
+        security["runAsUser"] = json!(user);
+        security["runAsGroup"] = json!(user);
+    }
     if !spec.host_network {
         // The prober listens on ports below 1024 (DNS) without a capability. A safe sysctl since Kubernetes 1.22.
         security["sysctls"] = json!([{ "name": "net.ipv4.ip_unprivileged_port_start", "value": "0" }]);
@@ -88,57 +119,70 @@ pub(super) fn pod(spec: &PodSpec, options: &KubeOptions, image: &str) -> Result<
         labels.insert(RUN_LABEL.into(), spec.run.clone());
         labels
     };
+    let mut labels = beside(labels, &options.pod_labels);
+    let mut annotations = options.pod_annotations.clone();
+    for (key, value) in WITHOUT_MESH {
+        labels.entry(key.into()).or_insert_with(|| value.into());
+    }
+    let (key, value) = WITHOUT_LINKERD;
+    annotations.entry(key.into()).or_insert_with(|| value.into());
+    let mut limits = json!({ "memory": options.memory_limit });
+    if let Some(limit) = &options.cpu_limit {
+        limits["cpu"] = json!(limit);
+    }
     let shadow = spec.shadow.as_ref();
     let gates: Vec<Value> = shadow.iter().map(|_| json!({ "conditionType": GATE })).collect();
     let secrets: Vec<Value> =
         options.pull_secrets.iter().map(|secret| json!({ "name": secret.name })).collect();
     let tolerations: Vec<&Value> = spec.tolerations.iter().chain(&options.tolerations).collect();
-    object(
-        &format!("pod {}", spec.name),
-        json!({
-            "metadata": {
-                "name": spec.name.name,
-                "namespace": spec.name.namespace,
-                "labels": labels,
-            },
-            "spec": {
-                "serviceAccountName": shadow.map(|shadow| &shadow.service_account),
-                "readinessGates": gates,
-                "hostNetwork": spec.host_network,
-                "dnsPolicy": if spec.host_network { "ClusterFirstWithHostNet" } else { "ClusterFirst" },
-                "automountServiceAccountToken": false,
-                "enableServiceLinks": false,
-                "restartPolicy": "Always",
-                "terminationGracePeriodSeconds": 1,
-                "securityContext": security,
-                "imagePullSecrets": secrets,
-                "tolerations": tolerations,
-                "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
-                    "nodeSelectorTerms": [{ "matchFields": [
-                        { "key": "metadata.name", "operator": "In", "values": [spec.node] },
-                    ] }],
-                } } },
-                "containers": [{
-                    "name": CONTAINER,
-                    "image": image,
-                    "imagePullPolicy": options.pull_policy.as_str(),
-                    "args": arguments(spec, options.capture),
-                    // Its last words become the reason that a user reads when it does not start.
-                    "terminationMessagePolicy": "FallbackToLogsOnError",
-                    "ports": ports(spec),
-                    "resources": {
-                        "requests": { "cpu": options.cpu_request, "memory": options.memory_request },
-                        "limits": { "memory": options.memory_limit },
-                    },
-                    "securityContext": {
-                        "allowPrivilegeEscalation": false,
-                        "readOnlyRootFilesystem": true,
-                        "capabilities": { "drop": ["ALL"], "add": added },
-                    },
-                }],
-            },
-        }),
-    )
+    let mut pod = json!({
+        "metadata": {
+            "name": spec.name.name,
+            "namespace": spec.name.namespace,
+            "labels": labels,
+            "annotations": annotations,
+        },
+        "spec": {
+            "priorityClassName": options.priority_class,
+            "runtimeClassName": options.runtime_class,
+            "serviceAccountName": shadow.map(|shadow| &shadow.service_account),
+            "readinessGates": gates,
+            "hostNetwork": spec.host_network,
+            "dnsPolicy": if spec.host_network { "ClusterFirstWithHostNet" } else { "ClusterFirst" },
+            "automountServiceAccountToken": false,
+            "enableServiceLinks": false,
+            "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": 1,
+            "securityContext": security,
+            "imagePullSecrets": secrets,
+            "tolerations": tolerations,
+            "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{ "matchFields": [
+                    { "key": "metadata.name", "operator": "In", "values": [spec.node] },
+                ] }],
+            } } },
+            "containers": [{
+                "name": CONTAINER,
+                "image": around.delivery.image(),
+                "imagePullPolicy": options.pull_policy.as_str(),
+                "args": arguments(spec, options.capture),
+                // Its last words become the reason that a user reads when it does not start.
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+                "ports": ports(spec),
+                "resources": {
+                    "requests": { "cpu": options.cpu_request, "memory": options.memory_request },
+                    "limits": limits,
+                },
+                "securityContext": {
+                    "allowPrivilegeEscalation": false,
+                    "readOnlyRootFilesystem": true,
+                    "capabilities": { "drop": ["ALL"], "add": added },
+                },
+            }],
+        },
+    });
+    around.delivery.mount(spec, &mut pod["spec"]);
+    object(&format!("pod {}", spec.name), pod)
 }
 
 fn arguments(spec: &PodSpec, capture: bool) -> Vec<String> {
@@ -164,10 +208,10 @@ pub(super) fn holder(
     name: &PodName,
     like: &PodSpec,
     options: &KubeOptions,
-    image: &str,
+    around: &Around,
 ) -> Result<Deployment, ClusterError> {
     let selector = json!({ RUN_LABEL: run, HOLDER_LABEL: name.name });
-    let template = pod(like, options, image)?.spec;
+    let template = pod(like, options, around)?.spec;
     object(
         &format!("deployment {name}"),
         json!({
@@ -279,6 +323,10 @@ mod tests {
     use crate::cluster::Shadow;
     use std::time::Duration;
 
+    fn around() -> Around {
+        Around { delivery: Delivery::Image("image".to_owned()), user: Some(USER) }
+    }
+
     fn shadow() -> PodSpec {
         let labels = [("app", "api"), (MANAGED_BY_LABEL, "helm")];
         PodSpec {
@@ -296,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_shadow_is_never_ready_and_keeps_its_workloads_labels() {
-        let pod = pod(&shadow(), &KubeOptions::default(), "image").expect("it can be made");
+        let pod = pod(&shadow(), &KubeOptions::default(), &around()).expect("it can be made");
         let labels = pod.metadata.labels.expect("it has labels");
         assert_eq!(labels[MANAGED_BY_LABEL], "helm");
         assert_eq!(labels[RUN_LABEL], "k7x2");
@@ -307,7 +355,7 @@ mod tests {
         let gates = spec.readiness_gates.expect("it has gates");
         assert_eq!(gates.iter().map(|gate| gate.condition_type.as_str()).collect::<Vec<_>>(), [GATE]);
         let other = PodSpec { shadow: None, ..shadow() };
-        let other = super::pod(&other, &KubeOptions::default(), "image").expect("it can be made");
+        let other = super::pod(&other, &KubeOptions::default(), &around()).expect("it can be made");
         assert_eq!(other.metadata.labels.expect("it has labels")[MANAGED_BY_LABEL], "flowproof");
         assert!(other.spec.expect("it has one").readiness_gates.unwrap_or_default().is_empty());
     }
@@ -316,10 +364,10 @@ mod tests {
     fn what_holds_shadows_wants_no_pods_and_selects_none() {
         let name = PodName::new("payments", "flowproof-k7x2-0");
         let made =
-            holder("k7x2", &name, &shadow(), &KubeOptions::default(), "image").expect("it can be made");
+            holder("k7x2", &name, &shadow(), &KubeOptions::default(), &around()).expect("it can be made");
         assert_eq!((made.spec.replicas, made.spec.paused), (Some(0), Some(true)));
         let selector = made.spec.selector.match_labels.expect("it selects by labels");
-        let shadow = pod(&shadow(), &KubeOptions::default(), "image").expect("it can be made");
+        let shadow = pod(&shadow(), &KubeOptions::default(), &around()).expect("it can be made");
         let labels = shadow.metadata.labels.expect("it has labels");
         assert!(selector.iter().any(|(key, value)| labels.get(key) != Some(value)));
     }
@@ -344,8 +392,8 @@ mod tests {
             without_headway: Duration::ZERO,
         };
         let options = KubeOptions { capture, ..KubeOptions::default() };
-        let pod = pod(&spec, &options, "image").expect("a pod");
-        let namespace = namespace(&lane, "app", &Labels::new(), capture).expect("a namespace");
+        let pod = pod(&spec, &options, &around()).expect("a pod");
+        let namespace = namespace(&lane, "app", &Labels::new(), &options).expect("a namespace");
         let json = |value: Result<Value, _>| value.expect("it is JSON");
         (json(serde_json::to_value(pod)), json(serde_json::to_value(namespace)))
     }

@@ -33,6 +33,9 @@ pub(super) const REQUIRED: &[(&str, &str, &[&str])] = &[
     ("networking.k8s.io", "networkpolicies", &["create", "delete", "get", "list", "patch"]),
 ];
 
+/// Asked for when the prober comes in ConfigMaps.
+pub(super) const CONFIG_MAPS: &[(&str, &str, &[&str])] = &[("", "configmaps", &["create"])];
+
 /// Used where they are granted: events and CNI programs for better messages, policies of other kinds for scenarios
 /// that have them, secrets for an image that must be pulled with one.
 #[cfg_attr(not(test), expect(dead_code, reason = "cluster-role.yaml is written from it"))]
@@ -144,7 +147,8 @@ mod tests {
                 }
             }
         }
-        let listed: BTreeSet<Permission> = [REQUIRED, OPTIONAL, SHADOWS].into_iter().flat_map(each).collect();
+        let listed: BTreeSet<Permission> =
+            [REQUIRED, CONFIG_MAPS, OPTIONAL, SHADOWS].into_iter().flat_map(each).collect();
         assert_eq!(granted, listed);
     }
 }

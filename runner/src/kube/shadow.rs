@@ -118,9 +118,10 @@ impl Kube {
         }
         self.no_traffic(&shadows).await?;
         let api: Api<Deployment> = Api::namespaced(self.client.clone(), &holder.namespace);
-        let object = object::holder(&lane.run, holder, first, &self.options, &self.image)?;
+        let object = object::holder(&lane.run, holder, first, &self.options, self.around())?;
         let created = self.create_in(&api, ("apps", "deployments"), &object).await?;
         self.ledger().held(holder, created.uid().unwrap_or_default());
+        self.deliver_to(first).await?;
         let created = join_all(shadows.iter().map(|pod| self.create_pod(pod))).await;
         created.into_iter().collect()
     }

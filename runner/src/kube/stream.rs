@@ -2,7 +2,7 @@
 
 use super::{
     Kube, failure,
-    object::{CONTAINER, PROGRAM, socket},
+    object::{CONTAINER, socket},
 };
 use crate::cluster::{ClusterError, PodName, Stream};
 use futures::{
@@ -69,7 +69,8 @@ impl Kube {
             .max_stdin_buf_size(BUFFER_BYTES)
             .max_stdout_buf_size(BUFFER_BYTES);
         let name = socket(pod);
-        let exec = api.exec(&pod.name, [PROGRAM, "relay", "--socket", &name], &parameters);
+        let exec =
+            api.exec(&pod.name, [self.around().delivery.program(), "relay", "--socket", &name], &parameters);
         let mut process = match timeout(failure::REQUEST_DEADLINE, exec).await {
             Ok(Ok(process)) => process,
             Ok(Err(error)) => return Err(self.why_not(pod, &failure::chain(&error)).await),

@@ -1,0 +1,23 @@
+//! Puts the packed prober where the program finds it, and links the program without anybody else's start code.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `FLOWPROOF_PACKED` | the prober, compressed with LZMA (`.lzma`); without it the program carries nothing and only says so |
+
+use std::{env, fs, path::PathBuf};
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=FLOWPROOF_PACKED");
+    let packed = match env::var_os("FLOWPROOF_PACKED") {
+        Some(path) => {
+            println!("cargo::rerun-if-changed={}", PathBuf::from(&path).display());
+            fs::read(&path).expect("FLOWPROOF_PACKED names a file that can be read")
+        }
+        None => Vec::new(),
+    };
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("build scripts run under cargo"));
+    fs::write(out.join("packed"), packed).expect("OUT_DIR can be written to");
+    for argument in ["-nostartfiles", "-nostdlib", "-static", "-no-pie"] {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    }
+}

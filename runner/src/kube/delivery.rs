@@ -1,0 +1,216 @@
+//! How the prober gets into its pods: with an image of its own, or in a `ConfigMap` that is mounted into pods of any image.
+//!
+//! Nodes that have no image of ours, and a cluster that can pull none, need nothing more than the API server: a `ConfigMap` holds
+//! 1 MiB, and the packed prober is less. Nothing of the image that such pods are made of runs.
+
+use super::connect::KubeOptions;
+use crate::{cluster::PodSpec, image::PACKED};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{ConfigMap, Node},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The program in the prober's own image.
+const IN_IMAGE: &str = "/flowproof-prober";
+
+/// Where the `ConfigMap` is mounted, and its one file.
+const MOUNTED_AT: &str = "/flowproof";
+const FILE: &str = "flowproof-prober";
+const IN_CONFIG_MAP: &str = "/flowproof/flowproof-prober";
+
+/// Everybody may read and execute it.
+const MODE: i32 = 0o555;
+
+/// The name of the `ConfigMap` in the namespaces of a run. In a live one it has that of what holds the shadows there.
+const NAME: &str = "flowproof-prober";
+
+/// An image that every node can pull when no image is known to be on all of them: it is what the pods of most clusters wait in.
+const PULLED: &str = "registry.k8s.io/pause:3.10";
+
+/// How the prober gets into its pods, as it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Deliver {
+    /// With the image where all nodes have it or one was named, else in a `ConfigMap`.
+    #[default]
+    Auto,
+    /// With an image of its own.
+    Image,
+    /// In a `ConfigMap`.
+    ConfigMap,
+}
+
+/// How the prober gets into its pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// In this image.
+    Image(String),
+    /// In a `ConfigMap`, in pods of this image.
+    ConfigMap(String),
+}
+
+impl Delivery {
+    /// Decides by what was asked for and by what the nodes have, of which those count that pods may be put on.
+    pub(super) fn decide(options: &KubeOptions, own: &str, nodes: &[&Node]) -> Self {
+        let by_image = match options.deliver {
+            Deliver::Image => true,
+            Deliver::ConfigMap => false,
+            Deliver::Auto => {
+                let everywhere = !nodes.is_empty() && nodes.iter().all(|node| names_on(node).contains(own));
+                options.image.is_some() || (options.base_image.is_none() && everywhere)
+            }
+        };
+        if by_image {
+            return Self::Image(own.to_owned());
+        }
+        let base = options.base_image.clone().or_else(|| on_all(nodes));
+        Self::ConfigMap(base.unwrap_or_else(|| PULLED.to_owned()))
+    }
+
+    /// A word to the user, if it is not what is usual.
+    pub(super) fn note(&self, options: &KubeOptions) -> Option<String> {
+        let Self::ConfigMap(base) = self else { return None };
+        let why = if options.deliver == Deliver::ConfigMap || options.base_image.is_some() {
+            ""
+        } else {
+            "the nodes do not have the prober's image: "
+        };
+        Some(format!("{why}the prober comes in ConfigMaps, in pods of {base}"))
+    }
+
+    /// The image of the pods.
+    pub(super) fn image(&self) -> &str {
+        match self {
+            Self::Image(image) | Self::ConfigMap(image) => image,
+        }
+    }
+
+    /// The program in a pod.
+    pub(super) fn program(&self) -> &'static str {
+        match self {
+            Self::Image(_) => IN_IMAGE,
+            Self::ConfigMap(_) => IN_CONFIG_MAP,
+        }
+    }
+
+    /// Adds to a pod's specification, which has one container, what this needs.
+    pub(super) fn mount(&self, spec: &PodSpec, pod: &mut Value) {
+        if let Self::Image(_) = self {
+            return;
+        }
+        let config_map = json!({ "name": name(spec), "defaultMode": MODE });
+        pod["volumes"] = json!([{ "name": NAME, "configMap": config_map }]);
+        let container = &mut pod["containers"][0];
+        container["command"] = json!([IN_CONFIG_MAP]);
+        container["volumeMounts"] = json!([{ "name": NAME, "mountPath": MOUNTED_AT, "readOnly": true }]);
+    }
+
+    /// What a pod needs in its namespace; none with an image.
+    pub(super) fn config_map(
+        &self,
+        spec: &PodSpec,
+        labels: BTreeMap<String, String>,
+        owner: Option<OwnerReference>,
+    ) -> Option<ConfigMap> {
+        let Self::ConfigMap(_) = self else { return None };
+        Some(ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(name(spec)),
+                namespace: Some(spec.name.namespace.clone()),
+                labels: Some(labels),
+                owner_references: owner.map(|owner| vec![owner]),
+                ..ObjectMeta::default()
+            },
+            binary_data: Some(BTreeMap::from([(FILE.to_owned(), ByteString(PACKED.to_vec()))])),
+            // The kubelet does not watch what cannot change.
+            immutable: Some(true),
+            ..ConfigMap::default()
+        })
+    }
+}
+
+fn name(spec: &PodSpec) -> String {
+    spec.shadow.as_ref().map_or_else(|| NAME.to_owned(), |shadow| shadow.holder.clone())
+}
+
+/// The images that a node says it has: a kubelet names at most fifty, the largest first, unless it was told otherwise.
+fn names_on(node: &Node) -> BTreeSet<&str> {
+    let images = node.status.as_ref().and_then(|status| status.images.as_ref());
+    images.into_iter().flatten().flat_map(|image| image.names.iter().flatten()).map(String::as_str).collect()
+}
+
+/// An image that all nodes have: the one that their pods wait in, if it is among those that are named, else the smallest. Names
+/// with a digest are of no use to a person who reads them.
+fn on_all(nodes: &[&Node]) -> Option<String> {
+    let (first, others) = nodes.split_first()?;
+    let others: Vec<BTreeSet<&str>> = others.iter().map(|node| names_on(node)).collect();
+    let images = first.status.as_ref()?.images.as_ref()?;
+    let common = images.iter().flat_map(|image| {
+        let size = image.size_bytes.unwrap_or(i64::MAX);
+        image.names.iter().flatten().map(move |name| (size, name.as_str()))
+    });
+    let usable = |name: &str| !name.contains('@') && !name.contains("<none>") && !is_ours(name);
+    let common = common.filter(|(_, name)| usable(name) && others.iter().all(|names| names.contains(name)));
+    let waits = |name: &str| name.rsplit('/').next().is_some_and(|last| last.starts_with("pause"));
+    common.min_by_key(|(size, name)| (!waits(name), *size, name.len())).map(|(_, name)| name.to_owned())
+}
+
+/// A prober's image of another version works as well, but would be taken for the one that runs.
+fn is_ours(name: &str) -> bool {
+    name.contains("flowproof")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = "localhost/flowproof-prober:1";
+
+    fn node(images: &[(&str, i64)]) -> Node {
+        let images: Vec<Value> =
+            images.iter().map(|(name, size)| json!({ "names": [name], "sizeBytes": size })).collect();
+        serde_json::from_value(json!({ "metadata": {}, "status": { "images": images } })).expect("a node")
+    }
+
+    fn decided(options: &KubeOptions, nodes: &[Node]) -> Delivery {
+        Delivery::decide(options, OWN, &nodes.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_nodes_have_decides_unless_somebody_asked() {
+        let with = node(&[(OWN, 2), ("r/pause:3", 1)]);
+        let without = node(&[("r/a:1", 9), ("r/pause:3", 1)]);
+        let base = || Delivery::ConfigMap("r/pause:3".to_owned());
+        let own = || Delivery::Image(OWN.to_owned());
+        let auto = KubeOptions::default();
+        assert_eq!(decided(&auto, &[with.clone(), with.clone()]), own());
+        assert_eq!(decided(&auto, &[with.clone(), without.clone()]), base(), "one node lacks it");
+        assert_eq!(decided(&auto, &[]), Delivery::ConfigMap(PULLED.to_owned()));
+        let named = KubeOptions { image: Some(OWN.to_owned()), ..KubeOptions::default() };
+        assert_eq!(decided(&named, &[without.clone()]), own(), "it is in a registry");
+        let asked = KubeOptions { deliver: Deliver::Image, ..KubeOptions::default() };
+        assert_eq!(decided(&asked, &[without.clone()]), own());
+        let asked = KubeOptions { deliver: Deliver::ConfigMap, ..KubeOptions::default() };
+        assert_eq!(decided(&asked, &[with.clone()]), base());
+        let given = KubeOptions { base_image: Some("r/mine:2".to_owned()), ..KubeOptions::default() };
+        assert_eq!(decided(&given, &[with]), Delivery::ConfigMap("r/mine:2".to_owned()));
+    }
+
+    #[test]
+    fn the_image_of_the_pods_is_one_that_all_nodes_have() {
+        let both = [("r/large:1", 900), ("r/small:1", 30)];
+        assert_eq!(on_all(&[&node(&both), &node(&both)]).as_deref(), Some("r/small:1"));
+        let first = node(&[("r/pause@sha256:00", 1), ("r/tiny:1", 1), ("r/small:1", 30)]);
+        assert_eq!(on_all(&[&first, &node(&both)]).as_deref(), Some("r/small:1"));
+        assert_eq!(on_all(&[&node(&both), &node(&[("r/other:1", 1)])]), None);
+        assert_eq!(on_all(&[&node(&[(OWN, 1)])]), None);
+    }
+
+    #[test]
+    fn the_packed_prober_fits_into_a_config_map() {
+        const MOST: usize = 1024 * 1024;
+        assert!(PACKED.len() < MOST * 9 / 10, "{} bytes", PACKED.len());
+    }
+}

@@ -1,10 +1,11 @@
 //! Finds scenarios on disk, or takes the shipped ones, and reads them.
 
-use crate::problems::FileProblems;
+use crate::{problems::FileProblems, sources::STDIN};
 use flowproof_core::{
-    parse::{self, Deviation, Loaded, MAX_FILE_BYTES},
+    parse::{self, Deviation, Loaded, MAX_FILE_BYTES, MAX_MANIFEST_BYTES},
     scenario::Scenario,
 };
+use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
@@ -14,6 +15,9 @@ use std::{
 
 /// The file of known deviations, which stands beside scenarios and is none.
 pub const KNOWN_DEVIATIONS: &str = "known-deviations.yaml";
+
+/// Namespace and name of the pod that belongs to nobody, beside those of manifests.
+const STRANGER: &str = "stranger";
 
 /// The folder whose files scenarios refer to.
 const POLICIES: &str = "policies";
@@ -210,18 +214,95 @@ fn read(path: &Path) -> Result<Scenario, FileProblems> {
     let file = path.display().to_string();
     let mut texts = BTreeMap::from([(file.clone(), text(&bytes))]);
     let directory = path.parent().unwrap_or(Path::new(""));
-    let load: &mut parse::Load<'_> = &mut |reference| {
-        let path = directory.join(reference);
-        let bytes = contents(&path).map_err(|error| why(&error))?;
+    let load: &mut parse::Load<'_> = &mut |reference| load_manifests(&directory.join(reference), &mut texts);
+    parse::scenario(&file, &bytes, load).map_err(|problems| FileProblems::Wrong { problems, texts })
+}
+
+/// Loads a file, or all manifests below a directory, and keeps their texts for problems.
+fn load_manifests(path: &Path, texts: &mut BTreeMap<String, String>) -> Result<Vec<Loaded>, String> {
+    let mut files = vec![path.to_owned()];
+    if path.is_dir() {
+        files.clear();
+        manifests_below(path, &mut files).map_err(|error| why(&error))?;
+        if files.is_empty() {
+            return Err("the directory has no manifests: no *.yaml, *.yml or *.json".to_owned());
+        }
+    }
+    let mut loaded = Vec::new();
+    for path in files {
+        let bytes = at_most(&path, MAX_MANIFEST_BYTES)
+            .map_err(|error| format!("{}: {}", path.display(), why(&error)))?;
         let name = tidy(&path).display().to_string();
         texts.insert(name.clone(), text(&bytes));
-        Ok(Loaded { name, bytes })
+        loaded.push(Loaded { name, bytes });
+    }
+    Ok(loaded)
+}
+
+/// All manifests below a directory, sorted by path.
+fn manifests_below(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    let mut entries = fs::read_dir(directory)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            manifests_below(&path, files)?;
+        } else if is_yaml(&path) || path.extension().is_some_and(|extension| extension == "json") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Makes a scenario of manifests alone: their workloads and a stranger, and whatever the policies say. `-` is standard input.
+pub fn of_manifests(paths: &[PathBuf], namespace: Option<&str>) -> Result<Scenario, FileProblems> {
+    let shown: Vec<String> = paths
+        .iter()
+        .map(|path| if is_stdin(path) { "stdin".to_owned() } else { path.display().to_string() })
+        .collect();
+    let manifests: Vec<Value> = paths
+        .iter()
+        .map(|path| {
+            let file = path.display().to_string();
+            namespace.map_or_else(
+                || json!({ "file": file }),
+                |namespace| json!({ "file": file, "namespace": namespace }),
+            )
+        })
+        .collect();
+    let scenario = json!({
+        "scenario": format!("the network does what the policies of {} say", shown.join(", ")),
+        "manifests": manifests,
+        "namespaces": { STRANGER: null },
+        "workloads": { format!("{STRANGER}/{STRANGER}"): null },
+        "expect": "policy",
+    });
+    let mut texts = BTreeMap::new();
+    let load: &mut parse::Load<'_> = &mut |path| {
+        if path != STDIN {
+            return load_manifests(Path::new(path), &mut texts);
+        }
+        let mut bytes = Vec::new();
+        let read = io::stdin().lock().take(MAX_MANIFEST_BYTES as u64 + 1).read_to_end(&mut bytes);
+        read.map_err(|error| why(&error))?;
+        texts.insert("stdin".to_owned(), text(&bytes));
+        Ok(vec![Loaded { name: "stdin".to_owned(), bytes }])
     };
-    parse::scenario(&file, &bytes, load).map_err(|problems| FileProblems::Wrong { problems, texts })
+    let name = shown.first().map_or("", String::as_str);
+    parse::scenario(name, scenario.to_string().as_bytes(), load)
+        .map_err(|problems| FileProblems::Wrong { problems, texts })
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == STDIN
 }
 
 /// The bytes of a file, one more than the limit at most: the parser then says that there are too many.
 pub(crate) fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    at_most(path, MAX_FILE_BYTES)
+}
+
+fn at_most(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     // Opening a pipe that nobody writes to would wait for ever.
     let kind = fs::metadata(path)?;
     if kind.is_dir() {
@@ -231,7 +312,7 @@ pub(crate) fn contents(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is no regular file"));
     }
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    File::open(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -14,7 +14,7 @@
 //! | [`policy`], [`lint`] | what policies mean, and what is wrong with a scenario though it parses |
 //! | [`capability`] | what a network can be said to enforce or not, and which flows show it |
 //! | [`snapshot`], [`explain`] | pods and policies from manifests or a cluster; why a flow is allowed or denied |
-//! | [`generate`] | scenarios that test given policies |
+//! | [`generate`], [`reach`] | scenarios that test given policies; who may reach whom by them |
 //! | [`chronicle`] | one flow over any length of time: leaks, gaps, holes |
 //! | [`outcome`] | the outcome of a run: what every report is made of, and what is saved |
 //! | [`compare`] | two outcomes, flow by flow |
@@ -42,6 +42,7 @@ pub mod parse;
 pub mod place;
 pub mod plan;
 pub mod policy;
+pub mod reach;
 pub mod record;
 pub mod rewrite;
 pub mod scenario;

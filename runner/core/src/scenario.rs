@@ -33,6 +33,8 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     /// Whether it applies nothing and tests the policies that are in the cluster.
     pub live: bool,
+    /// What it does not take from the manifests that it names, a line each.
+    pub notes: Vec<String>,
 }
 
 impl Scenario {

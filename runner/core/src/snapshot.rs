@@ -50,7 +50,7 @@ pub struct Service {
 }
 
 /// Kinds whose pods are made from a template, and where that is.
-const TEMPLATES: &[(&str, &str)] = &[
+pub(crate) const TEMPLATES: &[(&str, &str)] = &[
     ("Deployment", "/spec/template"),
     ("StatefulSet", "/spec/template"),
     ("DaemonSet", "/spec/template"),

@@ -49,6 +49,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Write scenarios that test policies: those of manifests, or those of a cluster
     Generate(GenerateArgs),
+    /// Who may reach whom, by the policies: of manifests, a scenario, or the cluster; what a change opens and closes
+    Map(MapArgs),
     /// Remove what runs left behind
     Clean(CleanArgs),
     /// The prober's image: an archive, or into kind, k3s, containerd
@@ -117,12 +119,31 @@ pub struct KubeArgs {
     pub context: Option<String>,
 }
 
+/// How the prober gets into its pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeliverChoice {
+    /// The image where all nodes have it or --image names it, else a ConfigMap
+    Auto,
+    /// With an image
+    Image,
+    /// In a ConfigMap
+    #[value(name = "configmap")]
+    ConfigMap,
+}
+
 /// How the prober's pods are made.
 #[derive(Debug, Clone, Args)]
 pub struct PodArgs {
     /// The prober's image in a registry [default: the one that `flowproof image load` loads]
     #[arg(long, value_name = "REF")]
     pub image: Option<String>,
+    /// How the prober gets into its pods: with its image, or in a ConfigMap, for which nothing has to be loaded or pushed; auto
+    /// takes the image where all nodes have it or --image names it, else the ConfigMap
+    #[arg(long, value_name = "HOW", default_value = "auto", value_enum)]
+    pub deliver: DeliverChoice,
+    /// The image of the pods that the prober comes to in a ConfigMap; nothing of it runs [default: one that the nodes have]
+    #[arg(long, value_name = "REF")]
+    pub base_image: Option<String>,
     /// imagePullPolicy of the pods
     #[arg(long, value_name = "POLICY", default_value = "IfNotPresent", value_parser = ["Always", "IfNotPresent", "Never"])]
     pub pull_policy: String,
@@ -135,9 +156,30 @@ pub struct PodArgs {
     /// Use only nodes with this label, as KEY=VALUE; may be given more than once
     #[arg(long = "node-selector", value_name = "KEY=VALUE")]
     pub node_selector: Vec<String>,
+    /// A label of every pod, as KEY=VALUE; may be given more than once
+    #[arg(long = "pod-label", value_name = "KEY=VALUE")]
+    pub pod_labels: Vec<String>,
+    /// An annotation of every pod, as KEY=VALUE; may be given more than once
+    #[arg(long = "pod-annotation", value_name = "KEY=VALUE")]
+    pub pod_annotations: Vec<String>,
+    /// A label of every namespace that a run creates, as KEY=VALUE; may be given more than once
+    #[arg(long = "namespace-label", value_name = "KEY=VALUE")]
+    pub namespace_labels: Vec<String>,
+    /// An annotation of every namespace that a run creates, as KEY=VALUE; may be given more than once
+    #[arg(long = "namespace-annotation", value_name = "KEY=VALUE")]
+    pub namespace_annotations: Vec<String>,
+    /// The priority class of the pods
+    #[arg(long, value_name = "NAME")]
+    pub priority_class: Option<String>,
+    /// The runtime class of the pods
+    #[arg(long, value_name = "NAME")]
+    pub runtime_class: Option<String>,
     /// CPU that each pod requests
     #[arg(long, value_name = "QUANTITY", default_value = "10m")]
     pub cpu: String,
+    /// CPU that no pod may exceed, where a cluster insists on a limit [default: none]
+    #[arg(long, value_name = "QUANTITY")]
+    pub cpu_limit: Option<String>,
     /// Memory that each pod requests
     #[arg(long, value_name = "QUANTITY", default_value = "16Mi")]
     pub memory: String,
@@ -207,6 +249,13 @@ pub struct PlayArgs {
     /// Scenario files and directories [default: the shipped scenarios]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// Manifests, as helm template prints them: a file, a directory, or - for stdin; plays their workloads and a stranger, and
+    /// expects what their policies say; may be given more than once
+    #[arg(short = 'f', long = "manifests", value_name = "FILE")]
+    pub manifests: Vec<PathBuf>,
+    /// The namespace of those manifests that name none [default: default]
+    #[arg(long, value_name = "NAME", requires = "manifests")]
+    pub namespace: Option<String>,
     /// Where to run
     #[arg(long, value_enum)]
     pub cluster: Option<ClusterKind>,
@@ -455,6 +504,61 @@ pub struct GivenArgs {
     /// Which Kubernetes cluster.
     #[command(flatten)]
     pub kube: KubeArgs,
+}
+
+/// `flowproof map`.
+#[derive(Debug, Clone, Args)]
+pub struct MapArgs {
+    /// Manifests (files, directories, - for stdin), a scenario, a saved map, or git:REVISION:PATH [default: the cluster, of which this only
+    /// reads]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// How the map is written
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: MapFormat,
+    /// What becomes different from this map to PATH's
+    #[arg(long, value_name = "OLD", conflicts_with = "check")]
+    pub diff: Option<PathBuf>,
+    /// Exit with 1 when something opens, closes, or either
+    #[arg(long, value_enum, requires = "diff")]
+    pub fail_on: Option<MapFailOn>,
+    /// Compare with a reviewed file, one connection a line; exit with 1 when they differ
+    #[arg(long, value_name = "FILE")]
+    pub check: Option<PathBuf>,
+    /// Write the file of --check instead
+    #[arg(long, requires = "check")]
+    pub write: bool,
+    /// Which Kubernetes cluster.
+    #[command(flatten)]
+    pub kube: KubeArgs,
+}
+
+/// How a map is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MapFormat {
+    /// A table, or a list when it would be too wide
+    Text,
+    /// A table in Markdown
+    Markdown,
+    /// JSON, for --diff and other programs
+    Json,
+    /// One connection a line, sorted
+    Lines,
+    /// A graph in Mermaid, which GitHub draws
+    Mermaid,
+    /// A graph in Graphviz' language
+    Dot,
+}
+
+/// What makes `map --diff` fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MapFailOn {
+    /// Something is allowed that was not
+    Opens,
+    /// Something was allowed that is not
+    Closes,
+    /// Either
+    Any,
 }
 
 /// `flowproof generate`.

@@ -133,7 +133,7 @@ fn is_sound(reports: &[NodeReport], outcomes: &[ScenarioOutcome], index: usize) 
 /// The names of the nodes that can take pods.
 async fn nodes(play: &PlayArgs, cluster: &dyn Cluster) -> Result<Vec<String>, Failure> {
     let info = cluster.describe().await?;
-    let wanted = crate::cli::run::labels(&play.pods.node_selector)?;
+    let wanted = crate::cli::run::pairs("--node-selector", &play.pods.node_selector)?;
     let usable = info.nodes.into_iter().filter(|node| {
         node.unusable.is_none() && wanted.iter().all(|(key, value)| node.labels.get(key) == Some(value))
     });

@@ -10,6 +10,7 @@ mod faults;
 mod generate;
 mod image;
 mod lint;
+mod map;
 mod output;
 mod run;
 mod session;
@@ -48,6 +49,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Lint(args) => lint::lint(&args),
         Command::Explain(args) => explain::explain(&args).await,
         Command::Generate(args) => generate::generate(&args).await,
+        Command::Map(args) => map::map(&args).await,
         Command::Clean(args) => clean::clean(args).await,
         Command::Image(args) => image::image(args).await,
         Command::Schema => {

@@ -3,14 +3,14 @@
 use super::{
     Failure,
     args::{
-        ClusterKind, FamilyChoice, KubeArgs, PlacementChoice, PlayArgs, PodArgs, RunArgs, ViaChoice,
-        WatchArgs,
+        ClusterKind, DeliverChoice, FamilyChoice, KubeArgs, PlacementChoice, PlayArgs, PodArgs, RunArgs,
+        ViaChoice, WatchArgs,
     },
     session::Session,
 };
 use crate::{
     cluster::Cluster,
-    kube::{self, Kube, KubeOptions, PullPolicy},
+    kube::{self, Deliver, Kube, KubeOptions, PullPolicy},
     local::{LocalCluster, LocalOptions, fault::Fault},
     problems::FileProblems,
     report::live,
@@ -131,7 +131,13 @@ impl Play {
 
 /// The scenarios of the arguments, in the variants that they ask for.
 pub fn scenarios_of(args: &PlayArgs) -> Result<Vec<Scenario>, Failure> {
-    let scenarios = select(load(&args.paths)?, &args.filter)?;
+    let mut scenarios =
+        if args.paths.is_empty() && !args.manifests.is_empty() { Vec::new() } else { load(&args.paths)? };
+    if !args.manifests.is_empty() {
+        let of_manifests = scenarios::of_manifests(&args.manifests, args.namespace.as_deref());
+        scenarios.push(of_manifests.map_err(|wrong| problems(&[wrong]))?);
+    }
+    let scenarios = select(scenarios, &args.filter)?;
     let via = match args.via {
         ViaChoice::Pod => Via::Pod,
         ViaChoice::Service => Via::Service,
@@ -234,7 +240,7 @@ pub fn settings(args: &PlayArgs, kind: ClusterKind) -> Result<Settings, Failure>
         canary: !args.no_canary,
         arguments: std::env::args().skip(1).collect(),
         tolerations: args.pods.tolerations.iter().map(|text| toleration(text)).collect::<Result<_, _>>()?,
-        node_selector: labels(&args.pods.node_selector)?,
+        node_selector: pairs("--node-selector", &args.pods.node_selector)?,
         ..defaults
     })
 }
@@ -304,15 +310,41 @@ fn kube_options(kube: &KubeArgs, pods: &PodArgs) -> Result<KubeOptions, Failure>
         .pull_secrets
         .iter()
         .map(|text| text.parse().map_err(|error| Failure::usage(format!("--pull-secret {text}: {error}"))));
+    let contradiction = match (pods.deliver, &pods.image, &pods.base_image) {
+        (DeliverChoice::ConfigMap, Some(_), _) => {
+            Some("--deliver configmap takes no --image: name the image of the pods with --base-image")
+        }
+        (DeliverChoice::Image, _, Some(_)) => Some("--base-image is for --deliver configmap"),
+        (_, Some(_), Some(_)) => {
+            Some("--image and --base-image exclude each other: an image of the prober, or any other one")
+        }
+        _ => None,
+    };
+    if let Some(contradiction) = contradiction {
+        return Err(Failure::usage(contradiction.to_owned()));
+    }
     Ok(KubeOptions {
         image: pods.image.clone(),
+        deliver: match pods.deliver {
+            DeliverChoice::Auto => Deliver::Auto,
+            DeliverChoice::Image => Deliver::Image,
+            DeliverChoice::ConfigMap => Deliver::ConfigMap,
+        },
+        base_image: pods.base_image.clone(),
         pull_policy: match pods.pull_policy.as_str() {
             "Always" => PullPolicy::Always,
             "Never" => PullPolicy::Never,
             _ => PullPolicy::IfNotPresent,
         },
         pull_secrets: secrets.collect::<Result<_, _>>()?,
+        pod_labels: pairs("--pod-label", &pods.pod_labels)?,
+        pod_annotations: pairs("--pod-annotation", &pods.pod_annotations)?,
+        namespace_labels: pairs("--namespace-label", &pods.namespace_labels)?,
+        namespace_annotations: pairs("--namespace-annotation", &pods.namespace_annotations)?,
+        priority_class: pods.priority_class.clone(),
+        runtime_class: pods.runtime_class.clone(),
         cpu_request: pods.cpu.clone(),
+        cpu_limit: pods.cpu_limit.clone(),
         memory_request: pods.memory.clone(),
         ..connection(kube)
     })
@@ -327,12 +359,12 @@ pub fn connection(kube: &KubeArgs) -> KubeOptions {
     }
 }
 
-/// `KEY=VALUE` pairs.
-pub fn labels(pairs: &[String]) -> Result<Labels, Failure> {
+/// `KEY=VALUE` pairs of an option.
+pub fn pairs(option: &str, pairs: &[String]) -> Result<Labels, Failure> {
     let pair = |text: &String| {
         let (key, value) = text
             .split_once('=')
-            .ok_or_else(|| Failure::usage(format!("--node-selector {text}: write it as KEY=VALUE")))?;
+            .ok_or_else(|| Failure::usage(format!("{option} {text}: write it as KEY=VALUE")))?;
         Ok((key.to_owned(), value.to_owned()))
     };
     pairs.iter().map(pair).collect()

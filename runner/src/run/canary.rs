@@ -63,6 +63,7 @@ pub fn scenario(nodes: &[String]) -> Scenario {
             ..Topology::default()
         },
         live: false,
+        notes: Vec::new(),
         families: [Family::V4, Family::V6].into(),
         steps: vec![Step {
             title: "deny everything".into(),

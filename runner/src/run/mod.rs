@@ -74,7 +74,16 @@ pub async fn run(
     context.teller.tell(Progress::Started {
         run: context.settings.run.clone(),
         cluster: describe(&info),
-        notes: unusable.iter().map(|node| format!("left out: node {node}")).collect(),
+        notes: unusable
+            .iter()
+            .map(|node| format!("left out: node {node}"))
+            .chain(info.notes.clone())
+            .chain(
+                scenarios.iter().flat_map(|scenario| {
+                    scenario.notes.iter().map(|note| format!("{}: {note}", scenario.file))
+                }),
+            )
+            .collect(),
         scenarios: scenarios.len(),
     });
     let run = Run {

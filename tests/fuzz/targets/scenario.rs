@@ -12,7 +12,7 @@ use flowproof_core::{
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut load = |name: &str| Ok(Loaded { name: name.to_owned(), bytes: bytes.to_vec() });
+    let mut load = |name: &str| Ok(vec![Loaded { name: name.to_owned(), bytes: bytes.to_vec() }]);
     let problems = match scenario("fuzzed.yaml", bytes, &mut load) {
         Ok(scenario) => lint::scenario(&scenario, &ApiServer::default()),
         Err(problems) => {

@@ -1,6 +1,7 @@
 //! The whole of a scenario: its claim, its families, its steps; what it refers to is read by the other modules.
 
 use super::{
+    application,
     expand::Scope,
     expect,
     fields::{Fields, items},
@@ -18,9 +19,9 @@ use crate::{
 };
 use std::{collections::BTreeSet, sync::Arc};
 
-/// Gives the content of a file that a scenario refers to, or says why it cannot. The path is as the scenario has it,
-/// relative to the scenario's own file.
-pub type Load<'a> = dyn FnMut(&str) -> Result<Loaded, String> + 'a;
+/// Gives the content of a file that a scenario refers to, or of all manifests in a directory, or says why it cannot. The path is as
+/// the scenario has it, relative to the scenario's own file.
+pub type Load<'a> = dyn FnMut(&str) -> Result<Vec<Loaded>, String> + 'a;
 
 /// A file that a scenario refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,7 @@ pub(super) const SCENARIO_FIELDS: &[&str] = &[
     "why",
     "shows",
     "families",
+    "manifests",
     "namespaces",
     "workloads",
     "services",
@@ -95,6 +97,8 @@ fn read(file: &str, node: &Node, load: &mut Load<'_>, problems: &mut Problems) -
             .hint("a scenario names it under 'policies', as - file: PATH; keep manifests in a folder named 'policies'");
         return None;
     }
+    let merged = application::merged(node, load, problems);
+    let (node, notes) = merged.as_ref().map_or((node, &[][..]), |merged| (&merged.node, &merged.notes));
     let top = Fields::open(node, "a scenario", SCENARIO_FIELDS, problems)?;
     let start = Mark::start_of(&node.at.file);
     let claim = claim(&top, &start, problems);
@@ -114,7 +118,16 @@ fn read(file: &str, node: &Node, load: &mut Load<'_>, problems: &mut Problems) -
             .hint("write policies: live, and expect: …; a run changes nothing in a live namespace");
     }
     let steps = drafts.into_iter().map(|draft| finish(draft, &shows, &scope, problems)).collect();
-    Some(Scenario { claim, why, file: file.to_owned(), topology: deployment.topology, families, steps, live })
+    Some(Scenario {
+        claim,
+        why,
+        file: file.to_owned(),
+        topology: deployment.topology,
+        families,
+        steps,
+        live,
+        notes: notes.to_vec(),
+    })
 }
 
 fn claim(top: &Fields<'_>, start: &Mark, problems: &mut Problems) -> String {

@@ -1,6 +1,9 @@
 //! The notation of flows: `SOURCE -> TARGET [PORTS] [established]`.
 
-use super::port_text::{PortRange, TextError, Word, port_ranges, words};
+use super::{
+    listener_text::is_port_name,
+    port_text::{PortRange, TextError, Word, port_ranges, words},
+};
 use crate::{
     flow::{ESTABLISHED, Flow, Target},
     name::{NameError, Qualified, is_label},
@@ -14,8 +17,10 @@ pub(crate) struct FlowText {
     pub(super) source: Part<Pattern>,
     /// Where it goes.
     pub(super) target: Part<TargetText>,
-    /// The ports; empty for all listeners of the target.
+    /// The ports; empty for all listeners of the target, unless ports are named.
     pub(super) ports: Vec<PortRange>,
+    /// Ports by their names at the target.
+    pub(super) named: Vec<Part<String>>,
     /// The word that says that the flow's connections are there before the policies.
     pub(super) established: Option<Part<()>>,
 }
@@ -96,7 +101,7 @@ impl FlowText {
         target
             && self.source.value.matches(&flow.source)
             && self.established.is_some() == flow.established
-            && (self.ports.is_empty() || self.ports.iter().any(on))
+            && (self.ports.is_empty() && self.named.is_empty() || self.ports.iter().any(on))
     }
 
     /// Tells whether source and target are both written out.
@@ -134,11 +139,16 @@ impl FlowText {
             [rest @ .., last] if last.text == ESTABLISHED => (rest, Some(part((), last, last))),
             rest => (rest, None),
         };
+        let is_name = |word: &&Word<'_>| {
+            is_port_name(word.text) && !matches!(word.text, "tcp" | "udp" | "dns" | ESTABLISHED)
+        };
+        let (names, rest): (Vec<&Word<'_>>, Vec<&Word<'_>>) = rest.iter().partition(is_name);
         let ports: Vec<PortRange> =
-            rest.iter().filter_map(|word| keep(port_ranges(*word), &mut errors)).flatten().collect();
+            rest.into_iter().filter_map(|word| keep(port_ranges(*word), &mut errors)).flatten().collect();
+        let named = names.into_iter().map(|word| part(word.text.to_owned(), word, word)).collect();
         match (source, target) {
             (Some(source), Some(target)) if errors.is_empty() => {
-                Ok(Self { source, target, ports, established })
+                Ok(Self { source, target, ports, named, established })
             }
             _ => Err(errors),
         }

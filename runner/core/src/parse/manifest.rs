@@ -1,7 +1,7 @@
 //! Manifests of a scenario: inline, from files, in lists; their names, namespaces and placeholders.
 
 use super::{
-    Load,
+    Load, Loaded,
     fields::{Fields, items, text},
     problem::Problems,
     topology::Deployment,
@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, sync::Arc};
 pub(super) const FILE_FIELDS: &[&str] = &["file"];
 
 /// Kinds that are known to be cluster-scoped. A manifest of an unknown kind is, if it names no namespace.
-const CLUSTER_SCOPED: &[&str] = &[
+pub(super) const CLUSTER_SCOPED: &[&str] = &[
     "AdminNetworkPolicy",
     "BaselineAdminNetworkPolicy",
     "CiliumClusterwideNetworkPolicy",
@@ -76,15 +76,15 @@ impl<'a, 'l> Manifests<'a, 'l> {
                 return;
             }
         };
-        let file: Arc<str> = loaded.name.into();
-        let Some(documents) = yaml::read(&file, &loaded.bytes, problems) else {
-            return;
-        };
-        if documents.is_empty() {
-            problems.add(&node.at, format!("the file '{file}' has no manifests"));
-        }
-        for document in &documents {
-            self.manifest(document, problems);
+        for Loaded { name, bytes } in loaded {
+            let file: Arc<str> = name.into();
+            let Some(documents) = yaml::read(&file, &bytes, problems) else { continue };
+            if documents.is_empty() {
+                problems.add(&node.at, format!("the file '{file}' has no manifests"));
+            }
+            for document in &documents {
+                self.manifest(document, problems);
+            }
         }
     }
 

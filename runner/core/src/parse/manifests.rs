@@ -61,7 +61,7 @@ pub fn manifests(files: &[(String, Vec<u8>)]) -> (Snapshot, Vec<Problem>) {
 }
 
 /// Hands over every object of a document, those of lists one by one.
-fn objects(node: &Node, each: &mut dyn FnMut(&Node)) {
+pub(super) fn objects(node: &Node, each: &mut dyn FnMut(&Node)) {
     let list = node.get("kind").and_then(Node::as_text).is_some_and(|kind| kind.ends_with("List"));
     match (list, node.get("items").map(|items| &items.value)) {
         (true, Some(Content::List(items))) => {

@@ -16,6 +16,7 @@
 //! assert_eq!(scenario.steps[0].expectations[0].flow.to_string(), "app/api -> data/postgres tcp/5432");
 //! ```
 
+mod application;
 mod deviations;
 mod document;
 mod expand;

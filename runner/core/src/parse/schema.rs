@@ -21,7 +21,8 @@ pub fn json_schema() -> Value {
         "description": "One claim about what a cluster's network does, and the pods and policies that test it.",
         "type": "object",
         "additionalProperties": false,
-        "required": ["scenario", "workloads"],
+        "required": ["scenario"],
+        "anyOf": [{ "required": ["workloads"] }, { "required": ["manifests"] }],
         "oneOf": [{ "required": ["expect"] }, { "required": ["steps"], "properties": { "policies": false } }],
         "properties": {
             "scenario": {
@@ -32,6 +33,17 @@ pub fn json_schema() -> Value {
             "families": {
                 "description": "The address families that the scenario is about; both when absent.",
                 "type": ["array", "null"], "minItems": 1, "items": { "enum": [4, 6] },
+            },
+            "manifests": {
+                "description": "Files and directories of manifests, as helm template prints them: namespaces, workloads, Services and policies are taken from them.",
+                "type": ["array", "null"],
+                "items": {
+                    "type": "object", "additionalProperties": false, "required": ["file"],
+                    "properties": {
+                        "file": { "description": "The path, from the scenario's own folder.", "type": "string", "minLength": 1 },
+                        "namespace": { "description": "The namespace of what names none; default when absent.", "type": "string", "pattern": LABEL },
+                    },
+                },
             },
             "namespaces": {
                 "description": "Namespaces by name. A run adds its id to each name.",
@@ -72,7 +84,7 @@ const LABEL: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
 const QUALIFIED: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
 
 /// One word of ports.
-const PORTS: &str = "((tcp|udp)/[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*|dns(/udp|/tcp)?)";
+const PORTS: &str = "((tcp|udp)/[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*|dns(/udp|/tcp)?|[-a-z0-9]{1,15})";
 
 fn definitions() -> Value {
     let source = "(any|[-a-z0-9*]+/[-a-z0-9*]+)";

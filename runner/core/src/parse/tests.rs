@@ -48,7 +48,7 @@ workloads:
 services: { b/front: { selector: { app: z }, ports: [tcp/8080 -> 80] } }
 ";
 
-fn no_files(_: &str) -> Result<Loaded, String> {
+fn no_files(_: &str) -> Result<Vec<Loaded>, String> {
     Err("there are no files in this test".to_owned())
 }
 
@@ -372,7 +372,7 @@ metadata: { name: three }
     let mut asked = Vec::new();
     let mut load = |path: &str| {
         asked.push(path.to_owned());
-        Ok(Loaded { name: "p.yaml".to_owned(), bytes: policies.as_bytes().to_owned() })
+        Ok(vec![Loaded { name: "p.yaml".to_owned(), bytes: policies.as_bytes().to_owned() }])
     };
     let scenario = scenario("s/test.yaml", text.as_bytes(), &mut load).expect("all is well");
     assert_eq!(asked, ["../p.yaml"]);

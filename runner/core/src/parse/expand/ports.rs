@@ -1,8 +1,12 @@
 //! The ports of a flow: as written, checked against what listens, or else all that listens.
 
-use super::{super::port_text::PortRange, Line};
-use crate::{flow::PortOf, name::Qualified};
+use super::{
+    super::{flow_text::Part, port_text::PortRange},
+    Line,
+};
+use crate::{flow::PortOf, name::Qualified, scenario::TargetPort};
 use flowproof_wire::{Listener, Transport};
+use std::collections::BTreeSet;
 
 impl Line<'_, '_> {
     /// The ports at each workload. A port on which a written-out workload, or no workload of a glob, listens is reported.
@@ -23,7 +27,7 @@ impl Line<'_, '_> {
             (true, [only]) => only.to_string(),
             _ => format!("any of {} workloads", workloads.len()),
         };
-        if self.text.ports.is_empty() {
+        if self.text.ports.is_empty() && self.text.named.is_empty() {
             if all.iter().all(Vec::is_empty) {
                 let error = if exact {
                     format!("{whom} listens on nothing")
@@ -61,7 +65,45 @@ impl Line<'_, '_> {
                 self.unheard(range, port, &all, exact.then_some(whom.as_str()));
             }
         }
+        for name in &self.text.named {
+            let mut found = false;
+            for (workload, chosen) in workloads.iter().zip(&mut chosen) {
+                let named = scope.spec(workload).into_iter().flat_map(|spec| &spec.listens);
+                for listens in named.filter(|listens| listens.name.as_ref() == Some(&name.value)) {
+                    chosen.push(listens.listener);
+                    found = true;
+                }
+            }
+            if !found {
+                possible = false;
+                self.unnamed(name, workloads, &whom);
+            }
+        }
         possible.then_some(chosen)
+    }
+
+    /// Reports a name that no port has.
+    fn unnamed(&mut self, name: &Part<String>, workloads: &[Qualified], whom: &str) {
+        let specs = workloads.iter().filter_map(|workload| self.scope.spec(workload));
+        let known: BTreeSet<&str> =
+            specs.flat_map(|spec| &spec.listens).filter_map(|listens| listens.name.as_deref()).collect();
+        let at = self.node.part(name.start, name.length);
+        let problem = self.problems.add(&at, format!("no port of {whom} is named '{}'", name.value));
+        if known.is_empty() {
+            problem.hint("write tcp/80, or name the listener: listens: [http: tcp/80]");
+        } else {
+            problem.suggest(&name.value, known.into_iter());
+        }
+    }
+
+    /// Reports names of ports where there are none.
+    fn no_names(&mut self, whose: &str) -> Option<()> {
+        let Some(name) = self.text.named.first() else { return Some(()) };
+        let at = self.node.part(name.start, name.length);
+        self.problems
+            .add(&at, format!("{whose} has no named ports"))
+            .hint("write tcp/80, tcp/80,443, udp/8000-8010, dns, dns/udp or dns/tcp");
+        None
     }
 
     /// Reports a port on which nobody listens.
@@ -109,10 +151,26 @@ impl Line<'_, '_> {
         }
         let spec = scope.deployment.topology.services.get(service)?;
         let own: Vec<Listener> = spec.ports.iter().map(|port| port.listener).collect();
-        if self.text.ports.is_empty() {
+        if self.text.ports.is_empty() && self.text.named.is_empty() {
             return Some(own);
         }
-        let wanted = listeners(&self.text.ports);
+        let mut wanted = listeners(&self.text.ports);
+        for name in &self.text.named {
+            let target = TargetPort::Name(name.value.clone());
+            let before = wanted.len();
+            wanted.extend(spec.ports.iter().filter(|port| port.target == target).map(|port| port.listener));
+            if wanted.len() == before {
+                let at = self.node.part(name.start, name.length);
+                let known = spec.ports.iter().filter_map(|port| match &port.target {
+                    TargetPort::Name(name) => Some(name.as_str()),
+                    TargetPort::Number(_) => None,
+                });
+                self.problems
+                    .add(&at, format!("no port of the service {service} leads to one named '{}'", name.value))
+                    .suggest(&name.value, known);
+                return None;
+            }
+        }
         for range in &self.text.ports {
             let missing = (range.first..=range.last)
                 .find(|port| !own.contains(&Listener { transport: range.transport, port: *port }));
@@ -131,6 +189,7 @@ impl Line<'_, '_> {
 
     /// The ports as they are written, where they cannot be known otherwise.
     pub(super) fn written_ports(&mut self, whose: &str) -> Option<Vec<Listener>> {
+        self.no_names(whose)?;
         if self.text.ports.is_empty() {
             let error = format!("a flow to {whose} needs a port");
             self.complain(&self.text.target, error, Some("add tcp/80, udp/53 or dns".to_owned()));
@@ -153,6 +212,7 @@ impl Line<'_, '_> {
     }
 
     pub(super) fn dns_ports(&mut self) -> Option<Vec<Listener>> {
+        self.no_names("cluster-dns")?;
         if self.text.ports.is_empty() {
             return Some(
                 [Transport::DnsUdp, Transport::DnsTcp]

@@ -45,7 +45,7 @@ fn parts_know_where_they_stand() {
 
 #[test]
 fn all_mistakes_of_a_flow_come_at_once() {
-    let errors = FlowText::parse("App/api -> data/pg tcp/0 x").expect_err("it is wrong in three places");
+    let errors = FlowText::parse("App/api -> data/pg tcp/0 X").expect_err("it is wrong in three places");
     assert_eq!(errors.len(), 3, "{errors:?}");
 }
 

@@ -1,0 +1,384 @@
+//! Who may reach whom, by the policies: the map of an application, and what a change of it opens and closes.
+//!
+//! Ends are workloads (all pods of one Deployment are one end), the world, and the address blocks that policies name. At a workload
+//! the ports count on which it is known to listen; where none is known, and at addresses, those that policies name, and `*` for all
+//! others.
+
+use crate::{
+    flow::Family,
+    policy::{Answer, Ask, End, Network, Oracle, Protocol},
+    snapshot::Snapshot,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+};
+
+/// Name of the end that is any address of which no policy speaks.
+pub const WORLD: &str = "the world";
+
+/// Addresses that belong to nobody (RFC 5737, RFC 3849): the first one of which no policy speaks stands for the world.
+const NOBODY: [&str; 6] =
+    ["192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1", "2001:db8:ffff::1", "2001:db8:1:2:3:4:5:6"];
+
+/// A port that hardly anything names: it stands for all that policies do not name.
+const ANY_OTHER: u16 = 61_999;
+
+/// Who may reach whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reach {
+    /// All ends, those that reach nobody too.
+    pub ends: Vec<String>,
+    /// Every pair of which one may reach the other on some port, sorted.
+    pub connections: Vec<Connection>,
+}
+
+/// What one end may do at another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connection {
+    /// Who starts it: `shop/web`, `the world`, `10.0.0.0/8`.
+    pub from: String,
+    /// Where it goes.
+    pub to: String,
+    /// The ports that the policies allow: `tcp/5432`, `udp/*`; `tcp/80 (IPv6)` for one family only.
+    pub ports: Vec<String>,
+    /// Those of which the API leaves open whether they are allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<String>,
+}
+
+/// One port of one pair, as a map's line: `shop/web -> shop/db tcp/5432`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line {
+    /// Who starts it.
+    pub from: String,
+    /// Where it goes.
+    pub to: String,
+    /// The port.
+    pub port: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {} {}", self.from, self.to, self.port)
+    }
+}
+
+/// What a change opens and closes, sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Allowed after it and not before.
+    pub opens: Vec<Line>,
+    /// Allowed before it and not after.
+    pub closes: Vec<Line>,
+}
+
+impl Reach {
+    /// The map of pods and policies.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let spoken = Spoken::of(snapshot);
+        let ends = ends(snapshot, &spoken);
+        let oracle = Oracle::new(&snapshot.cluster);
+        let mut connections = Vec::new();
+        for from in &ends {
+            for to in ends.iter().filter(|to| to.name != from.name && !(to.is_outside() && from.is_outside()))
+            {
+                let ports = to.ports(snapshot, &spoken);
+                let mut found = Ports::default();
+                for (protocol, port) in &ports {
+                    found.add(*protocol, *port, &answers(&oracle, from, to, *protocol, *port));
+                }
+                let connection = found.into_connection(&from.name, &to.name, &ports);
+                connections.extend(connection);
+            }
+        }
+        connections.sort_by(|a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to)));
+        Self { ends: ends.into_iter().map(|end| end.name).collect(), connections }
+    }
+
+    /// Every allowed port of every pair, sorted.
+    #[must_use]
+    pub fn lines(&self) -> BTreeSet<Line> {
+        let of = |connection: &Connection| {
+            let Connection { from, to, ports, .. } = connection.clone();
+            ports.into_iter().map(move |port| Line { from: from.clone(), to: to.clone(), port })
+        };
+        self.connections.iter().flat_map(of).collect()
+    }
+
+    /// What becomes different from this map to a later one.
+    #[must_use]
+    pub fn difference(&self, after: &Self) -> Difference {
+        let (before, after) = (self.lines(), after.lines());
+        Difference {
+            opens: after.difference(&before).cloned().collect(),
+            closes: before.difference(&after).cloned().collect(),
+        }
+    }
+
+    /// The connection between two ends, if there is one.
+    #[must_use]
+    pub fn between(&self, from: &str, to: &str) -> Option<&Connection> {
+        self.connections.iter().find(|connection| connection.from == from && connection.to == to)
+    }
+}
+
+/// Blocks and ports that policies speak of.
+#[derive(Default)]
+struct Spoken {
+    blocks: BTreeMap<String, Network>,
+    ports: BTreeSet<(Protocol, u16)>,
+}
+
+impl Spoken {
+    fn of(snapshot: &Snapshot) -> Self {
+        let mut spoken = Self::default();
+        for policy in &snapshot.policies {
+            spoken.read(&policy.value["spec"]);
+        }
+        spoken
+    }
+
+    fn read(&mut self, value: &Value) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| self.read(item)),
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    match key.as_str() {
+                        "cidr" | "except" | "networks" => self.blocks(value),
+                        "ports" | "protocols" => {
+                            value.as_array().into_iter().flatten().for_each(|port| self.port(port))
+                        }
+                        _ => self.read(value),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn blocks(&mut self, value: &Value) {
+        let listed = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        for text in listed.iter().filter_map(Value::as_str) {
+            if let Ok(block) = text.parse::<Network>()
+                && !block.is_everything()
+            {
+                self.blocks.insert(text.to_owned(), block);
+            }
+        }
+    }
+
+    /// A port of a NetworkPolicy (`port`, `endPort`), or of a cluster policy, in whatever form it has.
+    fn port(&mut self, entry: &Value) {
+        let protocol =
+            |value: &Value| if value == "UDP" || value == "udp" { Protocol::Udp } else { Protocol::Tcp };
+        let number = |value: &Value| value.as_u64().and_then(|number| u16::try_from(number).ok());
+        let mut add =
+            |protocol, value: &Value| self.ports.extend(number(value).map(|number| (protocol, number)));
+        let own = protocol(&entry["protocol"]);
+        for field in ["port", "endPort"] {
+            add(own, &entry[field]);
+        }
+        for (key, value) in entry.as_object().into_iter().flatten() {
+            let of = if value["protocol"].is_null() {
+                protocol(&Value::from(key.as_str()))
+            } else {
+                protocol(&value["protocol"])
+            };
+            for at in [value, &value["destinationPort"]] {
+                add(of, &at["port"]);
+                add(of, &at["number"]);
+                add(of, &at["start"]);
+                add(of, &at["end"]);
+                add(of, &at["range"]["start"]);
+                add(of, &at["range"]["end"]);
+            }
+        }
+    }
+}
+
+/// An end of the map.
+struct Place {
+    name: String,
+    /// What stands for it, by family.
+    by: Vec<(Family, End)>,
+}
+
+impl Place {
+    fn is_outside(&self) -> bool {
+        self.by.iter().any(|(_, end)| matches!(end, End::Address(_)))
+    }
+
+    /// The ports that are asked about when it is the destination.
+    fn ports(&self, snapshot: &Snapshot, spoken: &Spoken) -> BTreeSet<(Protocol, u16)> {
+        let mut ports = BTreeSet::new();
+        if let Some((_, End::Pod(pod))) = self.by.first() {
+            let own = &snapshot.cluster.pods[*pod];
+            ports.extend(own.ports.iter().map(|port| (port.protocol, port.number)));
+            for (name, service) in &snapshot.services {
+                for (protocol, port, _) in &service.ports {
+                    let behind = snapshot.behind(name, *protocol, *port);
+                    ports.extend(
+                        behind.into_iter().filter(|(other, _)| other == pod).map(|(_, at)| (*protocol, at)),
+                    );
+                }
+            }
+        }
+        if ports.is_empty() {
+            ports.extend(&spoken.ports);
+            ports.extend([(Protocol::Tcp, ANY_OTHER), (Protocol::Udp, ANY_OTHER)]);
+        }
+        ports
+    }
+}
+
+fn ends(snapshot: &Snapshot, spoken: &Spoken) -> Vec<Place> {
+    let mut named: BTreeMap<String, usize> = BTreeMap::new();
+    for (pod, known) in snapshot.cluster.pods.iter().enumerate() {
+        // The shortest name of what it belongs to: a Deployment's, and not its ReplicaSet's.
+        let owners = snapshot
+            .owned
+            .iter()
+            .filter(|(_, pods)| pods.contains(&pod))
+            .map(|((_, owner), _)| owner.to_string());
+        let name = owners.min_by_key(String::len).unwrap_or_else(|| known.name.to_string());
+        named.entry(name).or_insert(pod);
+    }
+    let workload = |(name, pod): (String, usize)| Place {
+        name,
+        by: [Family::V4, Family::V6].map(|family| (family, End::Pod(pod))).into(),
+    };
+    let mut ends: Vec<Place> = named.into_iter().map(workload).collect();
+    let in_some_block = |address: IpAddr| spoken.blocks.values().any(|block| block.contains(address));
+    let nobody = NOBODY
+        .iter()
+        .filter_map(|text| text.parse::<IpAddr>().ok())
+        .filter(|address| !in_some_block(*address));
+    let mut world: BTreeMap<Family, End> = BTreeMap::new();
+    for address in nobody {
+        world.entry(Family::of(address)).or_insert(End::Address(address));
+    }
+    ends.push(Place { name: WORLD.to_owned(), by: world.into_iter().collect() });
+    for (name, block) in &spoken.blocks {
+        // Of a block the address that lies in no narrower one, if it has such an address at an obvious place.
+        let narrower = |address: IpAddr| {
+            spoken
+                .blocks
+                .values()
+                .any(|other| block.is_strictly_wider_than(*other) && other.contains(address))
+        };
+        if let Some(address) = addresses_of(block.masked()).into_iter().find(|address| !narrower(*address)) {
+            ends.push(Place { name: name.clone(), by: vec![(Family::of(address), End::Address(address))] });
+        }
+    }
+    ends
+}
+
+/// The first address of a block, the one behind it, and some that are spread over it.
+fn addresses_of(block: Network) -> Vec<IpAddr> {
+    let spread = |bits: u32| (0..bits.min(16)).map(move |bit| bits - 1 - bit);
+    let mut found = vec![block.address()];
+    match block.address() {
+        IpAddr::V4(first) => {
+            let first = u32::from(first);
+            found.extend(spread(32).map(|bit| IpAddr::from((first | 1 << bit).to_be_bytes())));
+            found.push(IpAddr::from((first | 1).to_be_bytes()));
+        }
+        IpAddr::V6(first) => {
+            let first = u128::from(first);
+            found.extend((0..128).rev().map(|bit| IpAddr::from((first | 1 << bit).to_be_bytes())));
+        }
+    }
+    found.retain(|address| block.contains(*address));
+    found
+}
+
+/// What the policies say in each family that both ends have.
+fn answers(
+    oracle: &Oracle<'_>,
+    from: &Place,
+    to: &Place,
+    protocol: Protocol,
+    port: u16,
+) -> Vec<(Family, Answer)> {
+    let mut answers = Vec::new();
+    for (family, source) in &from.by {
+        for (_, destination) in to.by.iter().filter(|(other, _)| other == family) {
+            let ask = Ask {
+                source: *source,
+                destination: *destination,
+                family: *family,
+                protocol,
+                port,
+                service: None,
+            };
+            answers.push((*family, oracle.judge(&ask)));
+        }
+    }
+    answers
+}
+
+#[derive(Default)]
+struct Ports {
+    allowed: Vec<(Protocol, u16, Option<Family>)>,
+    open: Vec<(Protocol, u16, Option<Family>)>,
+}
+
+impl Ports {
+    fn add(&mut self, protocol: Protocol, port: u16, answers: &[(Family, Answer)]) {
+        for (list, wanted) in [(&mut self.allowed, true), (&mut self.open, false)] {
+            let fits = |answer: &Answer| {
+                if wanted { *answer == Answer::Allow } else { matches!(answer, Answer::Unspecified(_)) }
+            };
+            let families: Vec<Family> =
+                answers.iter().filter(|(_, answer)| fits(answer)).map(|(family, _)| *family).collect();
+            match families[..] {
+                [] => {}
+                _ if families.len() == answers.len() => list.push((protocol, port, None)),
+                _ => list.extend(families.iter().map(|family| (protocol, port, Some(*family)))),
+            }
+        }
+    }
+
+    fn into_connection(self, from: &str, to: &str, asked: &BTreeSet<(Protocol, u16)>) -> Option<Connection> {
+        let connection = Connection {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            ports: shown(&self.allowed, asked),
+            open: shown(&self.open, asked),
+        };
+        (!connection.ports.is_empty() || !connection.open.is_empty()).then_some(connection)
+    }
+}
+
+/// Ports as they are written; where all others are among them, those of the same protocol are left out.
+fn shown(ports: &[(Protocol, u16, Option<Family>)], asked: &BTreeSet<(Protocol, u16)>) -> Vec<String> {
+    let covers = |protocol: Protocol, family: Option<Family>| {
+        let all = asked.iter().filter(|(other, _)| *other == protocol);
+        asked.contains(&(protocol, ANY_OTHER))
+            && all.clone().all(|(_, port)| ports.contains(&(protocol, *port, family)))
+    };
+    let mut shown: Vec<String> = Vec::new();
+    for (protocol, port, family) in ports {
+        let name = protocol.to_string().to_lowercase();
+        let family_text = family.map_or_else(String::new, |family| format!(" ({family})"));
+        let text = if covers(*protocol, *family) || *port == ANY_OTHER {
+            format!("{name}/*{family_text}")
+        } else {
+            format!("{name}/{port}{family_text}")
+        };
+        if !shown.contains(&text) {
+            shown.push(text);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests;

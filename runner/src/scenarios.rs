@@ -220,23 +220,21 @@ fn read(path: &Path) -> Result<Scenario, FileProblems> {
 
 /// Loads a file, or all manifests below a directory, and keeps their texts for problems.
 fn load_manifests(path: &Path, texts: &mut BTreeMap<String, String>) -> Result<Vec<Loaded>, String> {
-    let mut files = vec![path.to_owned()];
-    if path.is_dir() {
-        files.clear();
-        manifests_below(path, &mut files).map_err(|error| why(&error))?;
-        if files.is_empty() {
-            return Err("the directory has no manifests: no *.yaml, *.yml or *.json".to_owned());
-        }
-    }
-    let mut loaded = Vec::new();
-    for path in files {
-        let bytes = at_most(&path, MAX_MANIFEST_BYTES)
-            .map_err(|error| format!("{}: {}", path.display(), why(&error)))?;
-        let name = tidy(&path).display().to_string();
+    let mut load = |path: &Path| {
+        let bytes = at_most(path, MAX_MANIFEST_BYTES).map_err(|error| why(&error))?;
+        let name = tidy(path).display().to_string();
         texts.insert(name.clone(), text(&bytes));
-        loaded.push(Loaded { name, bytes });
+        Ok(Loaded { name, bytes })
+    };
+    if !path.is_dir() {
+        return load(path).map(|loaded| vec![loaded]);
     }
-    Ok(loaded)
+    let mut files = Vec::new();
+    manifests_below(path, &mut files).map_err(|error| why(&error))?;
+    if files.is_empty() {
+        return Err("the directory has no manifests: no *.yaml, *.yml or *.json".to_owned());
+    }
+    files.iter().map(|file| load(file).map_err(|why: String| format!("{}: {why}", file.display()))).collect()
 }
 
 /// All manifests below a directory, sorted by path.

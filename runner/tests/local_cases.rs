@@ -2,7 +2,8 @@
 //! `runner/core/tests/cases` says that the API means.
 //!
 //! Left out are flows whose ends are no pods, manifests with address blocks (the cluster gives addresses of its own) or in a form that
-//! an API server refuses, and casts with sidecars, init containers or pods on their node's network.
+//! an API server refuses, keys that stand twice, which a scenario's manifests must not have, and casts with sidecars, init containers or
+//! pods on their node's network.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value, json};
@@ -20,7 +21,9 @@ fn cases() -> Result<Vec<(String, Value)>> {
     files.sort();
     let read = |path: &PathBuf| {
         let name = path.file_stem().context("a name")?.to_string_lossy().into_owned();
-        let case = serde_saphyr::from_str(&fs::read_to_string(path)?);
+        // A scenario has no namespaces that are Kubernetes' own.
+        let text = fs::read_to_string(path)?.replace("kube-system", "own-system");
+        let case = serde_saphyr::from_str(&text);
         Ok((name.clone(), case.with_context(|| name)?))
     };
     files.iter().map(read).collect()
@@ -123,7 +126,7 @@ fn write(
 fn what_gets_through_is_what_the_cases_say() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (mut written, mut flows_written) = (0, 0);
-    for (name, case) in cases()? {
+    for (name, case) in cases()?.into_iter().filter(|(name, _)| name != "05-keys-twice") {
         let mut groups: BTreeMap<&str, Vec<Flow<'_>>> = BTreeMap::new();
         for flow in case["flows"].as_array().into_iter().flatten() {
             let (in_force, rest) =
@@ -132,7 +135,7 @@ fn what_gets_through_is_what_the_cases_say() -> Result<()> {
         }
         for (in_force, flows) in &groups {
             let known = flows.iter().any(|flow| matches!(flow.verdict, "allow" | "deny"));
-            if let (true, Some(count)) = (known, write(folder.path(), &name, &case, in_force, flows)?) {
+            if known && let Some(count) = write(folder.path(), &name, &case, in_force, flows)? {
                 written += 1;
                 flows_written += count;
             }

@@ -15,6 +15,7 @@
 //! | [`capability`] | what a network can be said to enforce or not, and which flows show it |
 //! | [`snapshot`], [`explain`] | pods and policies from manifests or a cluster; why a flow is allowed or denied |
 //! | [`generate`], [`reach`] | scenarios that test given policies; who may reach whom by them |
+//! | [`mutate`] | which edits of its policies a scenario would not notice |
 //! | [`chronicle`] | one flow over any length of time: leaks, gaps, holes |
 //! | [`outcome`] | the outcome of a run: what every report is made of, and what is saved |
 //! | [`compare`] | two outcomes, flow by flow |
@@ -36,6 +37,7 @@ pub mod hindrance;
 pub mod label;
 pub mod life;
 pub mod lint;
+pub mod mutate;
 pub mod name;
 pub mod outcome;
 pub mod parse;

@@ -49,6 +49,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Write scenarios that test policies: those of manifests, or those of a cluster
     Generate(GenerateArgs),
+    /// Which edits of their own policies scenarios would not notice, and the flow that would catch each
+    Mutate(MutateArgs),
     /// Who may reach whom, by the policies: of manifests, a scenario, or the cluster; what a change opens and closes
     Map(MapArgs),
     /// Remove what runs left behind
@@ -504,6 +506,23 @@ pub struct GivenArgs {
     /// Which Kubernetes cluster.
     #[command(flatten)]
     pub kube: KubeArgs,
+}
+
+/// `flowproof mutate`.
+#[derive(Debug, Clone, Args)]
+pub struct MutateArgs {
+    /// Scenario files and directories [default: the shipped scenarios]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Only scenarios whose file or claim contains this; may be given more than once
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Vec<String>,
+    /// Exit with 1 when less than this part of the edits would be noticed, in percent
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub fail_under: Option<u8>,
+    /// Write everything as JSON; - for stdout instead of the text
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 /// `flowproof map`.

@@ -11,6 +11,7 @@ mod generate;
 mod image;
 mod lint;
 mod map;
+mod mutate;
 mod output;
 mod run;
 mod session;
@@ -49,6 +50,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Lint(args) => lint::lint(&args),
         Command::Explain(args) => explain::explain(&args).await,
         Command::Generate(args) => generate::generate(&args).await,
+        Command::Mutate(args) => mutate::run(&args),
         Command::Map(args) => map::map(&args).await,
         Command::Clean(args) => clean::clean(args).await,
         Command::Image(args) => image::image(args).await,

@@ -249,6 +249,24 @@ impl<'a> Scene<'a> {
         found
     }
 
+    /// What [`find`](Self::find) answers, without the reason: many times as quick.
+    #[must_use]
+    pub fn answer(&self, oracle: &Oracle<'_>, flow: &Flow, family: Family) -> Answer {
+        if self.has_other_kinds() {
+            return Answer::Unspecified(Gap::OtherKind);
+        }
+        let asks = self.asks(flow, family);
+        let answer = asks
+            .iter()
+            .map(|ask| oracle.judge(ask))
+            .reduce(|one, other| one.or_else_open(other, Gap::BackendsDiffer));
+        match answer {
+            Some(Answer::Deny) if flow.established => Answer::Unspecified(Gap::Established),
+            Some(answer) => answer,
+            None => Answer::Unspecified(Gap::NoBackend),
+        }
+    }
+
     /// The connections that a flow may lead to: several for a Service.
     pub(super) fn asks(&self, flow: &Flow, family: Family) -> Vec<Ask> {
         let index = |workload: &Workload| {

@@ -1,0 +1,82 @@
+//! `flowproof mutate`: which edits of their policies scenarios would not notice.
+
+use super::{
+    Failure,
+    args::MutateArgs,
+    output::write_to,
+    run::{load, select},
+    say,
+};
+use crate::report::counted;
+use flowproof_core::mutate::{Mutated, mutate};
+use serde_json::json;
+use std::fmt::Write as _;
+
+/// Name and version of the schema of `--json`.
+const SCHEMA: &str = "flowproof.mutate/1";
+
+/// Carries out `flowproof mutate`; returns the exit code.
+pub fn run(args: &MutateArgs) -> Result<u8, Failure> {
+    let scenarios = select(load(&args.paths)?, &args.filter)?;
+    let all: Vec<Mutated> = scenarios.iter().filter(|scenario| !scenario.live).map(mutate).collect();
+    let (counted, noticed) = (all.iter().map(Mutated::counted).sum(), all.iter().map(Mutated::noticed).sum());
+    if counted == 0 {
+        return Err(Failure::nothing("no edit of these scenarios' policies changes anything")
+            .hint("mutate edits the NetworkPolicies and ClusterNetworkPolicies that scenarios apply"));
+    }
+    let score = percent(noticed, counted);
+    if let Some(path) = &args.json {
+        let value = json!({ "schema": SCHEMA, "score": score, "noticed": noticed, "edits": counted, "scenarios": all });
+        write_to(path, &format!("{value:#}\n"))?;
+    }
+    if args.json.as_ref().is_none_or(|path| path.as_os_str() != "-") {
+        say(&text(&all, noticed, counted))?;
+    }
+    Ok(u8::from(args.fail_under.is_some_and(|least| score < f64::from(least))))
+}
+
+/// Rounded down to a tenth: 100 means all.
+fn percent(part: usize, whole: usize) -> f64 {
+    (part as f64 * 1000.0 / whole as f64).floor() / 10.0
+}
+
+fn text(all: &[Mutated], noticed: usize, edits: usize) -> String {
+    let mut text = String::new();
+    for scenario in all.iter().filter(|scenario| !scenario.survivors.is_empty()) {
+        let _ = writeln!(text, "{}", scenario.file);
+        for survivor in &scenario.survivors {
+            let _ = writeln!(text, "  {}: {}", survivor.policy, survivor.edit);
+            let _ = writeln!(text, "      at     {}", survivor.at);
+            let listens = survivor
+                .listens
+                .as_ref()
+                .map_or_else(String::new, |port| format!("   # and listens: [{port}] there"));
+            let _ = writeln!(text, "      catch  {}: [{}]{listens}", survivor.expect, survivor.flow);
+        }
+        text.push('\n');
+    }
+    for scenario in all {
+        for policy in &scenario.policies {
+            let counted = policy.noticed + policy.survived;
+            if counted > 0 && policy.survived > 0 {
+                let _ = writeln!(
+                    text,
+                    "{:>5.1} %  {} ({})",
+                    percent(policy.noticed, counted),
+                    policy.policy,
+                    scenario.file
+                );
+            }
+        }
+    }
+    let equivalent: usize =
+        all.iter().flat_map(|scenario| &scenario.policies).map(|policy| policy.equivalent).sum();
+    let _ = writeln!(
+        text,
+        "{:.1} %: {noticed} of {} would be noticed; {} left out that change nothing for any flow",
+        percent(noticed, edits),
+        counted(edits, "edit", "edits"),
+        counted(equivalent, "edit", "edits"),
+    );
+    text
+}

@@ -95,8 +95,8 @@ fn write(
     in_force: &str,
     flows: &[Flow<'_>],
 ) -> Result<Option<usize>> {
-    let cast = if case["casts"][in_force].is_null() { &case["cast"] } else { &case["casts"][in_force] };
-    let Some((namespaces, workloads)) = topology(cast, flows) else { return Ok(None) };
+    let own = if case["casts"][in_force].is_null() { &case["cast"] } else { &case["casts"][in_force] };
+    let Some((namespaces, workloads)) = topology(own, flows) else { return Ok(None) };
     let mut policies = Vec::new();
     for manifest in case["in-force"][in_force].as_str().unwrap_or(in_force).split('+') {
         let of = &case["manifests"][manifest];

@@ -3,6 +3,8 @@
 mod check;
 mod compare;
 mod deviations;
+mod map;
+mod mutate;
 mod settle;
 mod variants;
 

@@ -92,7 +92,7 @@ pub fn exit(code: usize) -> ! {
 
 /// Calls the kernel; an error number, or what it returned.
 fn call(number: usize, arguments: [usize; 5]) -> Result<usize, i32> {
-    let [a, b, c, d, e] = arguments;
+    let [first, second, third, fourth, fifth] = arguments;
     let returned: isize;
     // SAFETY: the callers above pass pointers that are valid for what the call does with them, and all of the calls leave
     // memory that is not theirs alone.
@@ -101,7 +101,7 @@ fn call(number: usize, arguments: [usize; 5]) -> Result<usize, i32> {
         asm!(
             "syscall",
             inlateout("rax") number => returned,
-            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e,
+            in("rdi") first, in("rsi") second, in("rdx") third, in("r10") fourth, in("r8") fifth,
             lateout("rcx") _, lateout("r11") _,
             options(nostack),
         );
@@ -112,7 +112,7 @@ fn call(number: usize, arguments: [usize; 5]) -> Result<usize, i32> {
         asm!(
             "svc 0",
             in("x8") number,
-            inlateout("x0") a => returned, in("x1") b, in("x2") c, in("x3") d, in("x4") e,
+            inlateout("x0") first => returned, in("x1") second, in("x2") third, in("x3") fourth, in("x4") fifth,
             options(nostack),
         );
     }

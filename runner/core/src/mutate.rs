@@ -230,10 +230,18 @@ impl<'s> Suite<'s> {
         }
     }
 
-    /// A flow that needs no other listener is easier to add.
+    /// A flow that needs no other listener is easier to add; one to a port on which somebody listens is easier to understand.
     fn is_better(&self, one: usize, known: usize) -> bool {
-        let needs = |index: usize| self.lacks(&self.flows[index].0).is_some();
-        !needs(one) && needs(known)
+        let known_port = |flow: &Flow| {
+            let mut listeners = self.scenario.topology.workloads.values().flat_map(|spec| &spec.listens);
+            listeners
+                .any(|named| (named.listener.transport, named.listener.port) == (flow.transport, flow.port))
+        };
+        let rank = |index: usize| {
+            let flow = &self.flows[index].0;
+            (self.lacks(flow).is_some(), !known_port(flow))
+        };
+        rank(one) < rank(known)
     }
 
     /// What the target of a flow must listen on, if it does not.

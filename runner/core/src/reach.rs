@@ -153,7 +153,7 @@ impl Spoken {
                     match key.as_str() {
                         "cidr" | "except" | "networks" => self.blocks(value),
                         "ports" | "protocols" => {
-                            value.as_array().into_iter().flatten().for_each(|port| self.port(port))
+                            value.as_array().into_iter().flatten().for_each(|port| self.port(port));
                         }
                         _ => self.read(value),
                     }

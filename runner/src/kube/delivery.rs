@@ -189,11 +189,11 @@ mod tests {
         assert_eq!(decided(&auto, &[with.clone(), without.clone()]), base(), "one node lacks it");
         assert_eq!(decided(&auto, &[]), Delivery::ConfigMap(PULLED.to_owned()));
         let named = KubeOptions { image: Some(OWN.to_owned()), ..KubeOptions::default() };
-        assert_eq!(decided(&named, &[without.clone()]), own(), "it is in a registry");
+        assert_eq!(decided(&named, std::slice::from_ref(&without)), own(), "it is in a registry");
         let asked = KubeOptions { deliver: Deliver::Image, ..KubeOptions::default() };
-        assert_eq!(decided(&asked, &[without.clone()]), own());
+        assert_eq!(decided(&asked, std::slice::from_ref(&without)), own());
         let asked = KubeOptions { deliver: Deliver::ConfigMap, ..KubeOptions::default() };
-        assert_eq!(decided(&asked, &[with.clone()]), base());
+        assert_eq!(decided(&asked, std::slice::from_ref(&with)), base());
         let given = KubeOptions { base_image: Some("r/mine:2".to_owned()), ..KubeOptions::default() };
         assert_eq!(decided(&given, &[with]), Delivery::ConfigMap("r/mine:2".to_owned()));
     }

@@ -74,7 +74,7 @@ impl Kube {
             delivery: Delivery::decide(&self.options, &self.image, &usable),
             user: (!serves_openshift).then_some(USER),
         });
-        let notes = around.delivery.note(&self.options).into_iter().collect();
+        let remarks = around.delivery.note(&self.options).into_iter().collect();
         if let Delivery::ConfigMap(_) = around.delivery {
             permission::check(&self.client, permission::CONFIG_MAPS).await?;
         }
@@ -87,7 +87,7 @@ impl Kube {
             version: version.git_version,
             cni,
             nodes,
-            notes,
+            notes: remarks,
         })
     }
 

@@ -348,7 +348,7 @@ mod tests {
         let labels = pod.metadata.labels.expect("it has labels");
         assert_eq!(labels[MANAGED_BY_LABEL], "helm");
         assert_eq!(labels[RUN_LABEL], "k7x2");
-        assert_eq!(labels.len(), 3);
+        assert_eq!(labels.len(), 3 + WITHOUT_MESH.len());
         let spec = pod.spec.expect("it has a specification");
         assert_eq!(spec.service_account_name.as_deref(), Some("payer"));
         assert_eq!(spec.automount_service_account_token, Some(false));

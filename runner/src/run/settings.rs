@@ -34,8 +34,9 @@ pub enum Jobs {
     Fixed(usize),
 }
 
-/// For so many lanes scenarios are dealt when their number follows the cluster: each costs a deployment.
-const PLANNED: usize = 3;
+/// For so many lanes scenarios are dealt when their number follows the cluster: each costs a deployment, and there are so many places at
+/// first.
+pub(super) const PLANNED: usize = 2;
 
 impl Jobs {
     /// How many lanes scenarios are dealt to.

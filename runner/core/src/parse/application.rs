@@ -244,7 +244,7 @@ impl Application {
                 let name = port.get("name").and_then(Node::as_text).map(str::to_owned);
                 match (protocol(port), port.get("containerPort").and_then(number)) {
                     (Some(protocol), Some(number)) => {
-                        add_port(&mut ports, Port { at: port.at.clone(), protocol, number, name })
+                        add_port(&mut ports, Port { at: port.at.clone(), protocol, number, name });
                     }
                     (None, _) => self.notes.push(format!(
                         "{own_name}: probers speak TCP and UDP, and one of its ports is another"

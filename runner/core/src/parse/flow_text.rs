@@ -142,10 +142,10 @@ impl FlowText {
         let is_name = |word: &&Word<'_>| {
             is_port_name(word.text) && !matches!(word.text, "tcp" | "udp" | "dns" | ESTABLISHED)
         };
-        let (names, rest): (Vec<&Word<'_>>, Vec<&Word<'_>>) = rest.iter().partition(is_name);
+        let (port_names, rest): (Vec<&Word<'_>>, Vec<&Word<'_>>) = rest.iter().partition(is_name);
         let ports: Vec<PortRange> =
             rest.into_iter().filter_map(|word| keep(port_ranges(*word), &mut errors)).flatten().collect();
-        let named = names.into_iter().map(|word| part(word.text.to_owned(), word, word)).collect();
+        let named = port_names.into_iter().map(|word| part(word.text.to_owned(), word, word)).collect();
         match (source, target) {
             (Some(source), Some(target)) if errors.is_empty() => {
                 Ok(Self { source, target, ports, named, established })

@@ -84,7 +84,10 @@ const LABEL: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
 const QUALIFIED: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
 
 /// One word of ports.
-const PORTS: &str = "((tcp|udp)/[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*|dns(/udp|/tcp)?|[-a-z0-9]{1,15})";
+const PORTS: &str = "((tcp|udp)/[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*|dns(/udp|/tcp)?)";
+
+/// The name of a port.
+const PORT_NAME: &str = "[-0-9]*[a-z][-a-z0-9]*";
 
 fn definitions() -> Value {
     let source = "(any|[-a-z0-9*]+/[-a-z0-9*]+)";
@@ -142,7 +145,7 @@ fn definitions() -> Value {
         "flow": {
             "description": "SOURCE -> TARGET [PORTS] [established], for example app/api -> data/postgres tcp/5432",
             "type": "string",
-            "pattern": format!("^ *{source} *-> *{target}( +{PORTS})*( +established)? *$"),
+            "pattern": format!("^ *{source} *-> *{target}( +({PORTS}|{PORT_NAME}))*( +established)? *$"),
         },
         "expect": expect(),
         "step": {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::parse;
 
-const SHOP: &str = r#"
+const SHOP: &str = r"
 { apiVersion: v1, kind: Namespace, metadata: { name: shop } }
 ---
 { apiVersion: apps/v1, kind: Deployment, metadata: { name: web, namespace: shop }, spec: { template: { metadata: { labels: { app: web } }, spec: { containers: [{ ports: [{ containerPort: 8080 }] }] } } } }
@@ -25,7 +25,7 @@ spec:
   policyTypes: [Ingress, Egress]
   ingress: [{ from: [{ ipBlock: { cidr: 10.0.0.0/8, except: [10.9.0.0/16] } }], ports: [{ port: 8080 }] }]
   egress: [{ to: [{ podSelector: {} }] }, { to: [{ ipBlock: { cidr: 0.0.0.0/0, except: [10.0.0.0/8] } }], ports: [{ port: 443 }] }]
-"#;
+";
 
 fn reach(manifests: &str) -> Reach {
     let (snapshot, problems) = parse::manifests(&[("m.yaml".to_owned(), manifests.as_bytes().to_vec())]);

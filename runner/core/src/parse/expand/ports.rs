@@ -92,7 +92,7 @@ impl Line<'_, '_> {
         if known.is_empty() {
             problem.hint("write tcp/80, or name the listener: listens: [http: tcp/80]");
         } else {
-            problem.suggest(&name.value, known.into_iter());
+            problem.suggest(&name.value, known);
         }
     }
 

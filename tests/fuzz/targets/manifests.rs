@@ -6,19 +6,21 @@
 use flowproof_core::{
     generate, lint,
     parse::{Severity, manifests, scenario},
-    policy::ApiServer,
+    policy::{ApiServer, Channel},
 };
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
+    // What a generated scenario has of a policy is as experimental as the policy.
+    let server = ApiServer { channel: Channel::Experimental, ..ApiServer::default() };
     let (snapshot, _) = manifests(&[("fuzzed.yaml".to_owned(), bytes.to_vec())]);
-    let _ = lint::snapshot(&snapshot, &ApiServer::default());
+    let _ = lint::snapshot(&snapshot, &server);
     let (generated, _) = generate::scenarios(&snapshot);
     for made in generated {
         let parsed =
             scenario(&made.file, made.text.as_bytes(), &mut |path| Err(format!("{path} is not written out")));
         let problems = match parsed {
-            Ok(scenario) => lint::scenario(&scenario, &ApiServer::default()),
+            Ok(scenario) => lint::scenario(&scenario, &server),
             Err(problems) => problems,
         };
         let wrong: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();

@@ -1,12 +1,15 @@
 //! The places in which lanes are played side by side; how many there are follows the cluster's answers.
 
-use super::settings::{Jobs, PLANNED};
+use super::settings::Jobs;
 use flowproof_core::trial::load::{Answers, lanes};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Most places when their number follows the cluster: more lanes wait for one another's pods.
 const MOST: usize = 6;
+
+/// So many there are at first.
+const FIRST: usize = 2;
 
 /// The places of a run.
 pub(super) struct Places {
@@ -34,7 +37,7 @@ impl Places {
     pub(super) fn new(jobs: Jobs, at_least: usize) -> Self {
         let now = match jobs {
             Jobs::Fixed(jobs) => jobs.max(at_least).max(1),
-            Jobs::Auto => PLANNED.max(at_least),
+            Jobs::Auto => FIRST.max(at_least),
         };
         let load = Load { jobs, now, surplus: 0, alone: Answers::default(), lately: Answers::default() };
         Self { free: Semaphore::new(now), load: Mutex::new(load) }

@@ -34,9 +34,8 @@ pub enum Jobs {
     Fixed(usize),
 }
 
-/// For so many lanes scenarios are dealt when their number follows the cluster: each costs a deployment, and there are so many places at
-/// first.
-pub(super) const PLANNED: usize = 2;
+/// For so many lanes scenarios are dealt when their number follows the cluster: each costs a deployment.
+const PLANNED: usize = 3;
 
 impl Jobs {
     /// How many lanes scenarios are dealt to.
@@ -107,7 +106,7 @@ impl Default for Settings {
             interval: Duration::from_millis(100),
             families: [Family::V4, Family::V6].into(),
             jobs: Jobs::Auto,
-            lane_share: 3,
+            lane_share: 4,
             urgent: 0,
             fail_fast: false,
             keep: false,

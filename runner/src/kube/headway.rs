@@ -2,19 +2,13 @@
 //!
 //! As long as a node brings up pods of the run, its other ones only wait for their turn; where nothing happens, waiting longer
 //! does not help. What another node does is no headway: a node whose kubelet is stopped is found as quickly beside busy
-//! neighbors as alone. What it takes them is a measure, though: a node that has connected nothing for several times as long is
-//! not merely slow.
+//! neighbors as alone.
 
 use std::{collections::BTreeMap, time::Duration};
 
 /// Longest that pods may take although they make headway. A deployment on two busy cores took 70 s; a cluster that is several
 /// times slower than that judges nothing within its time either.
 pub(super) const LONGEST: Duration = Duration::from_mins(5);
-
-/// A node that connects nothing is given this many times what its neighbours took for all their pods, and never less than this
-/// part of the time that it has otherwise.
-const TIMES_NEIGHBOURS: u32 = 4;
-const PART_BESIDE_NEIGHBOURS: u32 = 3;
 
 /// How far a pod has come. Each stage is reached once: what goes to and fro between two states makes no headway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,8 +95,6 @@ struct Met {
     node: String,
     stage: Stage,
     since: Duration,
-    /// Whether it was seen on its way up, and not only when it was up already.
-    seen_coming: bool,
 }
 
 impl Headway {
@@ -117,14 +109,13 @@ impl Headway {
         for Sight { uid, node, stage } in pods {
             let met = match gone.remove(uid) {
                 Some(met) if met.stage >= stage => met,
-                before => {
+                _ => {
                     if stage >= Stage::Taken {
                         self.nodes.insert((node.to_owned(), stage), now);
                     } else {
                         self.scheduled = now;
                     }
-                    let seen_coming = stage < Stage::Up || before.is_some_and(|met| met.seen_coming);
-                    Met { node: node.to_owned(), stage, since: now, seen_coming }
+                    Met { node: node.to_owned(), stage, since: now }
                 }
             };
             self.pods.insert(uid.to_owned(), met);
@@ -140,30 +131,12 @@ impl Headway {
         let mut until = self.limits.in_all;
         for (pod, awaited) in held.iter().enumerate() {
             let since = self.last(awaited);
-            let limit = self.beside_neighbours(awaited, held).unwrap_or(self.limits.without_headway);
-            if now >= since + limit {
+            if now >= since + self.limits.without_headway {
                 return Decision::Stalled { pod, quiet: now.saturating_sub(since) };
             }
-            until = until.min(since + limit);
+            until = until.min(since + self.limits.without_headway);
         }
         Decision::Wait { until }
-    }
-
-    /// How long a pod that is not connected may see no headway on its node while nobody waits for a pod of another node; none when
-    /// that says nothing. What its image takes is another matter: one node may have it and the other not.
-    fn beside_neighbours(&self, pod: &Awaited<'_>, held: &[Awaited<'_>]) -> Option<Duration> {
-        let connected =
-            self.pods.get(pod.uid).is_none_or(|met| !matches!(met.stage, Stage::Scheduled | Stage::Taken));
-        if connected || held.iter().any(|other| other.node != pod.node) {
-            return None;
-        }
-        let others = self
-            .pods
-            .values()
-            .filter(|met| met.node != pod.node && met.stage == Stage::Up && met.seen_coming);
-        let took = others.map(|met| met.since).max()?;
-        let otherwise = self.limits.without_headway;
-        Some((took * TIMES_NEIGHBOURS).clamp(otherwise / PART_BESIDE_NEIGHBOURS, otherwise))
     }
 
     /// When something last happened that a pod waits for: with itself, or with another one that came further than it. A node that

@@ -124,24 +124,23 @@ pub(super) async fn with_headway<'a, T>(
 ) -> Result<T, GivenUp> {
     let begun = Instant::now();
     let mut headway = Headway::new(limits);
-    let mut decide = |seen: &Seen<Object>| {
-        headway.look(begun.elapsed(), sights(seen));
-        let held = held(seen);
-        let awaited: Vec<_> =
-            held.iter().map(|(pod, uid)| Awaited { uid, node: pod.node.as_str() }).collect();
-        headway.decide(begun.elapsed(), &awaited)
-    };
     loop {
-        let decision = watched.now(&mut decide);
+        let decision = watched.now(|seen| {
+            let now = begun.elapsed();
+            headway.look(now, sights(seen));
+            let held = held(seen);
+            let awaited: Vec<_> =
+                held.iter().map(|(pod, uid)| Awaited { uid, node: pod.node.as_str() }).collect();
+            headway.decide(now, &awaited)
+        });
         let Decision::Wait { until } = decision else {
             return Err(GivenUp { decision, waited: begun.elapsed() });
         };
-        // What happens meanwhile may also show that there is less to wait for.
-        let news = watched.until(begun + until, |seen| match find(seen) {
-            Some(found) => Some(Some(found)),
-            None => (decide(seen) != decision).then_some(None),
+        let found = watched.until(begun + until, |seen| {
+            headway.look(begun.elapsed(), sights(seen));
+            find(seen)
         });
-        if let Some(Some(found)) = news.await {
+        if let Some(found) = found.await {
             return Ok(found);
         }
     }

@@ -72,47 +72,6 @@ const CASES: &[Case] = &[
         stalled(0, 45),
     ),
     (
-        "a node whose neighbour was quick is given several times as long",
-        &[(0, &[("a", "n1", Taken), ("b", "n2", Taken)]), (5, &[("a", "n1", Taken), ("b", "n2", Up)])],
-        &[("a", "n1")],
-        20,
-        stalled(0, 20),
-    ),
-    (
-        "and at least so long",
-        &[(0, &[("a", "n1", Taken), ("b", "n2", Taken)]), (1, &[("a", "n1", Taken), ("b", "n2", Up)])],
-        &[("a", "n1")],
-        14,
-        wait(15),
-    ),
-    (
-        "a neighbour whose pods were up before says nothing",
-        &[(0, &[("a", "n1", Taken), ("b", "n2", Up)])],
-        &[("a", "n1")],
-        44,
-        wait(45),
-    ),
-    (
-        "nor does one that is not done",
-        &[
-            (0, &[("a", "n1", Taken), ("b", "n2", Taken), ("c", "n2", Taken)]),
-            (1, &[("a", "n1", Taken), ("b", "n2", Up), ("c", "n2", Taken)]),
-        ],
-        &[("a", "n1"), ("c", "n2")],
-        44,
-        wait(45),
-    ),
-    (
-        "a node that must fetch its image may take longer than one that has it",
-        &[
-            (0, &[("a", "n1", Connected), ("b", "n2", Taken)]),
-            (1, &[("a", "n1", Connected), ("b", "n2", Up)]),
-        ],
-        &[("a", "n1")],
-        44,
-        wait(45),
-    ),
-    (
         "pods that are given to a node do not show that it works",
         &[(0, &[("a", "n1", Scheduled)]), (30, &[("a", "n1", Scheduled), ("b", "n1", Scheduled)])],
         &[("a", "n1")],

@@ -34,10 +34,8 @@ pub struct Assessment {
     pub losses: u64,
     /// The last attempt of an allowed flow failed after one that worked: the next one tells whether it was a loss.
     pub in_doubt: bool,
-    /// When a denied flow got through after it had settled.
-    pub flipped: Option<Moment>,
-    /// How often it did.
-    pub flips: usize,
+    /// When a denied flow got through after it had settled, each time.
+    pub flips: Vec<Moment>,
     /// What both ends saw of the last decided attempt that proves something; of the last one when none does.
     pub last: Option<(Observation, Witness)>,
 }
@@ -137,8 +135,7 @@ pub fn assess(
         contradictions: None,
         losses: 0,
         in_doubt: false,
-        flipped: None,
-        flips: 0,
+        flips: Vec::new(),
         last: last.as_ref().or(segments.last()).map(|s| (s.observation.clone(), s.witness)),
     };
     let mut good_until = None;
@@ -178,8 +175,7 @@ pub fn assess(
             let settled =
                 matches!((a.good_since, good_until), (Some(from), Some(to)) if to.since(from) >= hold);
             if expectation.denies() && settled && a.series >= FEWEST_ATTEMPTS {
-                a.flipped.get_or_insert(segment.first_at);
-                a.flips += 1;
+                a.flips.push(segment.first_at);
             }
             let known = a.contradictions.take();
             a.contradictions = Some(Contradictions {
@@ -275,7 +271,7 @@ impl Assessment {
         if verdict.kind == Kind::Unspecified {
             return verdict;
         }
-        if self.flips > around.reopenings {
+        if self.flips.len() > around.reopenings {
             return Verdict { kind: Kind::Mismatched, reason: Reason::Unstable };
         }
         // Had both ends lived, the flow might have settled yet.

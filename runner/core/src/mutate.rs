@@ -8,14 +8,14 @@ mod edits;
 
 use crate::{
     flow::{Expectation, Family, Flow, Target},
-    policy::{Answer, Oracle, Scene, scene::policy_kind},
-    scenario::{Change, Manifest, Position, Scenario, Wanted},
+    policy::{Answer, Oracle, Scene, scene::policy_kind, spoken::Spoken},
+    scenario::{Change, Manifest, Scenario, Wanted, WorkloadSpec},
 };
 use edits::{Edit, edits};
-use flowproof_wire::Transport;
+use flowproof_wire::{Listener, Transport};
 use serde::Serialize;
 use serde_json::Value;
-use std::{collections::BTreeSet, net::IpAddr};
+use std::collections::BTreeSet;
 
 /// What becomes of all edits of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -80,8 +80,7 @@ pub fn mutate(scenario: &Scenario) -> Mutated {
     let suite = Suite::of(scenario);
     let original: Vec<State> = suite.states(None);
     let mut mutated = Mutated { file: scenario.file.clone(), policies: Vec::new(), survivors: Vec::new() };
-    for (step, change) in applied(scenario) {
-        let Change::Apply(manifest) = &scenario.steps[step].changes[change] else { continue };
+    for (step, change, manifest) in applied(scenario) {
         let policy = manifest.object.to_string();
         let mut score = PolicyScore { policy: policy.clone(), noticed: 0, survived: 0, equivalent: 0 };
         for edit in edits(manifest) {
@@ -94,7 +93,7 @@ pub fn mutate(scenario: &Scenario) -> Mutated {
                     let Edit { at, what, .. } = &edit;
                     mutated.survivors.push(Survivor {
                         policy: policy.clone(),
-                        at: shown(at),
+                        at: at.to_string(),
                         edit: what.clone(),
                         step: scenario.steps[step].title.clone(),
                         listens: suite.lacks(&flow),
@@ -109,20 +108,14 @@ pub fn mutate(scenario: &Scenario) -> Mutated {
     mutated
 }
 
-fn shown(at: &Position) -> String {
-    format!("{}:{}:{}", at.file, at.line, at.column)
-}
-
-/// Where policies that can be read are applied: step and change.
-fn applied(scenario: &Scenario) -> Vec<(usize, usize)> {
-    let of_step = |(step, changes): (usize, &Vec<Change>)| {
-        let policies = changes.iter().enumerate().filter(|(_, change)| match change {
-            Change::Apply(manifest) => policy_kind(manifest).is_some(),
-            _ => false,
-        });
-        policies.map(move |(change, _)| (step, change)).collect::<Vec<_>>()
-    };
-    scenario.steps.iter().map(|step| &step.changes).enumerate().flat_map(of_step).collect()
+/// The policies that can be read, with the step and the change in which they are applied.
+fn applied(scenario: &Scenario) -> impl Iterator<Item = (usize, usize, &Manifest)> {
+    scenario.steps.iter().enumerate().flat_map(|(step, of)| {
+        of.changes.iter().enumerate().filter_map(move |(change, what)| match what {
+            Change::Apply(manifest) if policy_kind(manifest).is_some() => Some((step, change, manifest)),
+            _ => None,
+        })
+    })
 }
 
 /// One edit, in its place.
@@ -232,14 +225,10 @@ impl<'s> Suite<'s> {
 
     /// A flow that needs no other listener is easier to add; one to a port on which somebody listens is easier to understand.
     fn is_better(&self, one: usize, known: usize) -> bool {
-        let known_port = |flow: &Flow| {
-            let mut listeners = self.scenario.topology.workloads.values().flat_map(|spec| &spec.listens);
-            listeners
-                .any(|named| (named.listener.transport, named.listener.port) == (flow.transport, flow.port))
-        };
         let rank = |index: usize| {
             let flow = &self.flows[index].0;
-            (self.lacks(flow).is_some(), !known_port(flow))
+            let somebody = self.scenario.topology.workloads.values().any(|spec| listens(spec, flow));
+            (self.lacks(flow).is_some(), !somebody)
         };
         rank(one) < rank(known)
     }
@@ -248,11 +237,14 @@ impl<'s> Suite<'s> {
     fn lacks(&self, flow: &Flow) -> Option<String> {
         let Target::Workload(target) = &flow.target else { return None };
         let spec = self.scenario.topology.workloads.get(target)?;
-        let listens = |named: &crate::scenario::NamedListener| {
-            (named.listener.transport, named.listener.port) == (flow.transport, flow.port)
-        };
-        (!spec.listens.iter().any(listens)).then(|| flow.port_text())
+        (!listens(spec, flow)).then(|| flow.port_text())
     }
+}
+
+/// Whether a workload listens where a flow goes.
+fn listens(spec: &WorkloadSpec, flow: &Flow) -> bool {
+    let at = Listener { transport: flow.transport, port: flow.port };
+    spec.listens.iter().any(|named| named.listener == at)
 }
 
 /// The families in which a flow can be tried.
@@ -267,13 +259,8 @@ fn families(scenario: &Scenario, flow: &Flow) -> impl Iterator<Item = Family> {
 /// All flows between the workloads of a scenario, on the ports on which somebody listens and on those of its policies and beside
 /// them, and to the borders of the blocks that its policies name.
 fn possible(scenario: &Scenario) -> Vec<Flow> {
-    let mut ports: BTreeSet<(Transport, u16)> = BTreeSet::new();
-    let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
-    for (step, change) in applied(scenario) {
-        if let Change::Apply(manifest) = &scenario.steps[step].changes[change] {
-            edits::spoken(&manifest.value["spec"], &mut ports, &mut addresses);
-        }
-    }
+    let spoken = Spoken::of(applied(scenario).map(|(_, _, manifest)| &manifest.value));
+    let (ports, addresses) = (edits::near_ports(&spoken), edits::near_addresses(&spoken));
     let workloads = &scenario.topology.workloads;
     let mut flows = Vec::new();
     let flow = |source: &crate::name::Workload, target: &Target, (transport, port)| Flow {
@@ -291,9 +278,9 @@ fn possible(scenario: &Scenario) -> Vec<Flow> {
             flows.extend(all.into_iter().map(|at| flow(source, &target, at)));
         }
         for address in &addresses {
-            let at = ports.first().copied().unwrap_or((Transport::Tcp, 443));
-            let all = ports.iter().copied().chain([at]).collect::<BTreeSet<_>>();
-            flows.extend(all.into_iter().map(|at| flow(source, &Target::Address(*address), at)));
+            let some = ports.is_empty().then_some((Transport::Tcp, 443));
+            let target = Target::Address(*address);
+            flows.extend(ports.iter().copied().chain(some).map(|at| flow(source, &target, at)));
         }
     }
     flows

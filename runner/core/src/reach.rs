@@ -6,11 +6,11 @@
 
 use crate::{
     flow::Family,
-    policy::{Answer, Ask, End, Network, Oracle, Protocol},
+    name::Qualified,
+    policy::{Answer, Ask, End, Network, Oracle, Protocol, spoken::Spoken},
     snapshot::Snapshot,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -52,6 +52,12 @@ pub struct Connection {
     pub open: Vec<String>,
 }
 
+/// Whether an end is a workload: neither the world nor a block of addresses, whose names are none of a workload.
+#[must_use]
+pub fn is_workload(end: &str) -> bool {
+    end.parse::<Qualified>().is_ok()
+}
+
 /// One port of one pair, as a map's line: `shop/web -> shop/db tcp/5432`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Line {
@@ -82,20 +88,20 @@ impl Reach {
     /// The map of pods and policies.
     #[must_use]
     pub fn of(snapshot: &Snapshot) -> Self {
-        let spoken = Spoken::of(snapshot);
+        let mut spoken = Spoken::of(snapshot.policies.iter().map(|policy| &policy.value));
+        spoken.blocks.retain(|_, block| !block.is_everything());
         let ends = ends(snapshot, &spoken);
         let oracle = Oracle::new(&snapshot.cluster);
         let mut connections = Vec::new();
-        for from in &ends {
-            for to in ends.iter().filter(|to| to.name != from.name && !(to.is_outside() && from.is_outside()))
-            {
-                let ports = to.ports(snapshot, &spoken);
+        for to in &ends {
+            let ports = to.ports(snapshot, &spoken);
+            let others = ends.iter().filter(|from| from.name != to.name);
+            for from in others.filter(|from| !(from.is_outside() && to.is_outside())) {
                 let mut found = Ports::default();
                 for (protocol, port) in &ports {
                     found.add(*protocol, *port, &answers(&oracle, from, to, *protocol, *port));
                 }
-                let connection = found.into_connection(&from.name, &to.name, &ports);
-                connections.extend(connection);
+                connections.extend(found.into_connection(&from.name, &to.name, &ports));
             }
         }
         connections.sort_by(|a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to)));
@@ -126,80 +132,6 @@ impl Reach {
     #[must_use]
     pub fn between(&self, from: &str, to: &str) -> Option<&Connection> {
         self.connections.iter().find(|connection| connection.from == from && connection.to == to)
-    }
-}
-
-/// Blocks and ports that policies speak of.
-#[derive(Default)]
-struct Spoken {
-    blocks: BTreeMap<String, Network>,
-    ports: BTreeSet<(Protocol, u16)>,
-}
-
-impl Spoken {
-    fn of(snapshot: &Snapshot) -> Self {
-        let mut spoken = Self::default();
-        for policy in &snapshot.policies {
-            spoken.read(&policy.value["spec"]);
-        }
-        spoken
-    }
-
-    fn read(&mut self, value: &Value) {
-        match value {
-            Value::Array(items) => items.iter().for_each(|item| self.read(item)),
-            Value::Object(fields) => {
-                for (key, value) in fields {
-                    match key.as_str() {
-                        "cidr" | "except" | "networks" => self.blocks(value),
-                        "ports" | "protocols" => {
-                            value.as_array().into_iter().flatten().for_each(|port| self.port(port));
-                        }
-                        _ => self.read(value),
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn blocks(&mut self, value: &Value) {
-        let listed = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-        for text in listed.iter().filter_map(Value::as_str) {
-            if let Ok(block) = text.parse::<Network>()
-                && !block.is_everything()
-            {
-                self.blocks.insert(text.to_owned(), block);
-            }
-        }
-    }
-
-    /// A port of a NetworkPolicy (`port`, `endPort`), or of a cluster policy, in whatever form it has.
-    fn port(&mut self, entry: &Value) {
-        let protocol =
-            |value: &Value| if value == "UDP" || value == "udp" { Protocol::Udp } else { Protocol::Tcp };
-        let number = |value: &Value| value.as_u64().and_then(|number| u16::try_from(number).ok());
-        let mut add =
-            |protocol, value: &Value| self.ports.extend(number(value).map(|number| (protocol, number)));
-        let own = protocol(&entry["protocol"]);
-        for field in ["port", "endPort"] {
-            add(own, &entry[field]);
-        }
-        for (key, value) in entry.as_object().into_iter().flatten() {
-            let of = if value["protocol"].is_null() {
-                protocol(&Value::from(key.as_str()))
-            } else {
-                protocol(&value["protocol"])
-            };
-            for at in [value, &value["destinationPort"]] {
-                add(of, &at["port"]);
-                add(of, &at["number"]);
-                add(of, &at["start"]);
-                add(of, &at["end"]);
-                add(of, &at["range"]["start"]);
-                add(of, &at["range"]["end"]);
-            }
-        }
     }
 }
 
@@ -332,18 +264,17 @@ struct Ports {
 
 impl Ports {
     fn add(&mut self, protocol: Protocol, port: u16, answers: &[(Family, Answer)]) {
-        for (list, wanted) in [(&mut self.allowed, true), (&mut self.open, false)] {
-            let fits = |answer: &Answer| {
-                if wanted { *answer == Answer::Allow } else { matches!(answer, Answer::Unspecified(_)) }
-            };
-            let families: Vec<Family> =
+        let keep = |list: &mut Vec<_>, fits: fn(&Answer) -> bool| {
+            let fitting: Vec<Family> =
                 answers.iter().filter(|(_, answer)| fits(answer)).map(|(family, _)| *family).collect();
-            match families[..] {
-                [] => {}
-                _ if families.len() == answers.len() => list.push((protocol, port, None)),
-                _ => list.extend(families.iter().map(|family| (protocol, port, Some(*family)))),
+            if !fitting.is_empty() && fitting.len() == answers.len() {
+                list.push((protocol, port, None));
+            } else {
+                list.extend(fitting.into_iter().map(|family| (protocol, port, Some(family))));
             }
-        }
+        };
+        keep(&mut self.allowed, |answer| *answer == Answer::Allow);
+        keep(&mut self.open, |answer| matches!(answer, Answer::Unspecified(_)));
     }
 
     fn into_connection(self, from: &str, to: &str, asked: &BTreeSet<(Protocol, u16)>) -> Option<Connection> {

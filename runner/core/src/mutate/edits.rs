@@ -1,12 +1,15 @@
-//! The edits of a policy, and what its fields speak of.
+//! The edits of a policy, and the ports and addresses at which they may show.
 
 use crate::{
-    policy::Network,
+    policy::{Direction, Network, spoken::Spoken},
     scenario::{Manifest, Position},
 };
 use flowproof_wire::Transport;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 /// One edit of a policy.
 pub(super) struct Edit {
@@ -17,9 +20,6 @@ pub(super) struct Edit {
     /// The policy as it is then; none when it is not applied.
     pub(super) value: Option<Value>,
 }
-
-/// A directed part of a NetworkPolicy, as manifests name it: its type, its rules, its peers.
-const DIRECTIONS: [(&str, &str, &str); 2] = [("Ingress", "ingress", "from"), ("Egress", "egress", "to")];
 
 /// All edits of a policy, one place at a time.
 pub(super) fn edits(manifest: &Manifest) -> Vec<Edit> {
@@ -33,8 +33,8 @@ pub(super) fn edits(manifest: &Manifest) -> Vec<Edit> {
         editor.types();
         editor.selector("/spec/podSelector", "spec.podSelector");
     }
-    for (_, direction, peers) in DIRECTIONS {
-        editor.rules(direction, peers);
+    for direction in Direction::BOTH {
+        editor.rules(direction.as_str(), direction.peers());
     }
     editor.edits
 }
@@ -231,7 +231,7 @@ impl Editor<'_> {
                 let Some(number) = entry[field].as_u64() else { continue };
                 // A range must not end before it begins.
                 let end = entry["endPort"].as_u64();
-                for next in [number - 1, number + 1] {
+                for next in [number.saturating_sub(1), number + 1] {
                     let valid = (1..=65535).contains(&next)
                         && (field == "port" && end.is_none_or(|end| next <= end)
                             || field == "endPort"
@@ -259,64 +259,31 @@ impl Editor<'_> {
     }
 }
 
-/// Adds the ports that a policy speaks of and those beside them, and the addresses at the borders of its blocks.
-pub(super) fn spoken(
-    value: &Value,
-    ports: &mut BTreeSet<(Transport, u16)>,
-    addresses: &mut BTreeSet<IpAddr>,
-) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| spoken(item, ports, addresses)),
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                if let (true, Some(number)) =
-                    (matches!(key.as_str(), "port" | "endPort" | "number" | "start" | "end"), value.as_u64())
-                {
-                    let near = [number.saturating_sub(1), number, number + 1];
-                    for port in
-                        near.into_iter().filter_map(|port| u16::try_from(port).ok()).filter(|port| *port > 0)
-                    {
-                        ports.extend([(Transport::Tcp, port), (Transport::Udp, port)]);
-                    }
-                }
-                let texts = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-                if matches!(key.as_str(), "cidr" | "except" | "networks") {
-                    texts.iter().filter_map(Value::as_str).for_each(|text| borders(text, addresses));
-                }
-                spoken(value, ports, addresses);
-            }
-        }
-        _ => {}
-    }
+/// The ports that policies speak of and those beside them, over TCP and UDP.
+pub(super) fn near_ports(spoken: &Spoken) -> BTreeSet<(Transport, u16)> {
+    let near = |port: u16| [port.saturating_sub(1), port, port.saturating_add(1)];
+    let ports = spoken.ports.iter().flat_map(|(_, port)| near(*port)).filter(|port| *port > 0);
+    ports.flat_map(|port| [(Transport::Tcp, port), (Transport::Udp, port)]).collect()
 }
 
-/// An address in a block, and one beside it that a mask of one bit less would take in. Those of everything are nobody's.
-fn borders(text: &str, addresses: &mut BTreeSet<IpAddr>) {
-    let Ok(block) = text.parse::<Network>() else { return };
-    let nobody: [IpAddr; 2] =
-        [IpAddr::from([203, 0, 113, 9]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 9])];
-    if block.is_everything() {
-        addresses.extend(nobody);
-        return;
-    }
-    let Some(length) = text.split_once('/').and_then(|(_, length)| length.parse::<u32>().ok()) else {
-        return;
+/// An address in each block that policies speak of, and one beside it that a mask of one bit less would take in. Those of
+/// everything are nobody's.
+pub(super) fn near_addresses(spoken: &Spoken) -> BTreeSet<IpAddr> {
+    const NOBODY: [IpAddr; 2] = [
+        IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
+        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9)),
+    ];
+    let near = |block: &Network| {
+        if block.is_everything() {
+            return NOBODY;
+        }
+        let (first, host_bits) = (block.masked().address(), block.host_bits());
+        let last_bit = u128::from(host_bits > 0);
+        let with = |bits: u128| match first {
+            IpAddr::V4(first) => Ipv4Addr::from_bits(first.to_bits() ^ bits as u32).into(),
+            IpAddr::V6(first) => Ipv6Addr::from_bits(first.to_bits() ^ bits).into(),
+        };
+        [with(last_bit), with(1 << host_bits | last_bit)]
     };
-    let beside = |bits: u128, width: u32| (bits ^ 1 << (width - length)) | 1;
-    match block.masked().address() {
-        IpAddr::V4(first) => {
-            let first = u32::from(first);
-            let host = if length < 32 { first | 1 } else { first };
-            addresses.extend([
-                IpAddr::from(host.to_be_bytes()),
-                IpAddr::from((beside(first.into(), 32) as u32).to_be_bytes()),
-            ]);
-        }
-        IpAddr::V6(first) => {
-            let first = u128::from(first);
-            let host = if length < 128 { first | 1 } else { first };
-            addresses
-                .extend([IpAddr::from(host.to_be_bytes()), IpAddr::from(beside(first, 128).to_be_bytes())]);
-        }
-    }
+    spoken.blocks.values().flat_map(near).collect()
 }

@@ -77,3 +77,10 @@ fn blocks_are_widened_and_exceptions_dropped() {
         assert!(found.iter().any(|line| line.starts_with(edit)), "{found:#?}");
     }
 }
+
+#[test]
+fn a_port_that_is_none_is_edited_without_harm() {
+    let policy = "{ podSelector: {}, ingress: [{ ports: [{ port: 0 }] }] }";
+    let mutated = mutate(&scenario("{ deny: [app/api -> data/db tcp/80] }", policy));
+    assert_eq!(mutated.policies.len(), 1);
+}

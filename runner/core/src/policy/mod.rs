@@ -12,7 +12,7 @@
 //! | [`judge`](mod@judge), [`derive`](mod@derive) | the decision, and its reason |
 //! | [`scene`] | a scenario's state as the oracle sees it |
 //! | [`transition`] | what may pass while changes take effect |
-//! | [`network`] | CIDR blocks |
+//! | [`network`], [`spoken`] | CIDR blocks; which blocks and ports policies speak of |
 
 pub mod derive;
 pub mod judge;
@@ -21,6 +21,7 @@ pub mod network;
 pub mod oracle;
 pub mod read;
 pub mod scene;
+pub(crate) mod spoken;
 pub mod tier;
 pub mod transition;
 pub mod validate;

@@ -91,10 +91,16 @@ impl Network {
         }
     }
 
+    /// How many bits of its addresses differ; none of a single address.
+    #[must_use]
+    pub fn host_bits(self) -> u8 {
+        width(self.address) - self.length
+    }
+
     /// Tells whether it is one address.
     #[must_use]
     pub fn is_single(self) -> bool {
-        self.length == width(self.address)
+        self.host_bits() == 0
     }
 
     /// Tells whether it is every address of its family.

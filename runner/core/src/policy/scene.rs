@@ -62,9 +62,7 @@ impl Finding {
     /// What holds of a flow that leads to any of these.
     pub(super) fn of(oracle: &Oracle<'_>, asks: &[Ask]) -> Self {
         let reasons: Vec<Derivation> = asks.iter().map(|ask| oracle.derive(ask)).collect();
-        let answers = reasons.iter().map(|reason| reason.answer);
-        let answer = answers.reduce(|one, other| one.or_else_open(other, Gap::BackendsDiffer));
-        let answer = answer.unwrap_or(Answer::Unspecified(Gap::NoBackend));
+        let answer = in_common(reasons.iter().map(|reason| reason.answer));
         let same = reasons.iter().position(|reason| reason.answer == answer).unwrap_or(0);
         Self { answer, reason: reasons.into_iter().nth(same) }
     }
@@ -243,10 +241,7 @@ impl<'a> Scene<'a> {
             return Finding { answer: Answer::Unspecified(Gap::OtherKind), reason: None };
         }
         let found = Finding::of(oracle, &self.asks(flow, family));
-        if flow.established && found.answer == Answer::Deny {
-            return Finding { answer: Answer::Unspecified(Gap::Established), ..found };
-        }
-        found
+        Finding { answer: of_connection(flow, found.answer), ..found }
     }
 
     /// What [`find`](Self::find) answers, without the reason: many times as quick.
@@ -255,16 +250,7 @@ impl<'a> Scene<'a> {
         if self.has_other_kinds() {
             return Answer::Unspecified(Gap::OtherKind);
         }
-        let asks = self.asks(flow, family);
-        let answer = asks
-            .iter()
-            .map(|ask| oracle.judge(ask))
-            .reduce(|one, other| one.or_else_open(other, Gap::BackendsDiffer));
-        match answer {
-            Some(Answer::Deny) if flow.established => Answer::Unspecified(Gap::Established),
-            Some(answer) => answer,
-            None => Answer::Unspecified(Gap::NoBackend),
-        }
+        of_connection(flow, in_common(self.asks(flow, family).iter().map(|ask| oracle.judge(ask))))
     }
 
     /// The connections that a flow may lead to: several for a Service.
@@ -313,6 +299,17 @@ impl Holds {
     pub fn is_yes(self) -> bool {
         self == Self::Yes
     }
+}
+
+/// What holds of a flow that leads to any of several connections.
+fn in_common(answers: impl Iterator<Item = Answer>) -> Answer {
+    let answer = answers.reduce(|one, other| one.or_else_open(other, Gap::BackendsDiffer));
+    answer.unwrap_or(Answer::Unspecified(Gap::NoBackend))
+}
+
+/// What holds of a flow whose connection may have been there before the policies.
+fn of_connection(flow: &Flow, answer: Answer) -> Answer {
+    if flow.established && answer == Answer::Deny { Answer::Unspecified(Gap::Established) } else { answer }
 }
 
 /// The kind of a manifest, when it is a policy's.

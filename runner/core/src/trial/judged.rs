@@ -114,7 +114,7 @@ pub fn flow(done: &Done<'_>, awaited: &Awaited<'_>, ground: &Ground<'_>) -> Flow
         policed: !done.policies.is_empty(),
         settled,
         // Asking takes longer than judging, and most flows never flip.
-        reopenings: done.changed.as_ref().filter(|_| assessment.flips > 0).map_or(0, reopenings),
+        reopenings: done.changed.as_ref().filter(|_| !assessment.flips.is_empty()).map_or(0, reopenings),
         budget: judged.budget,
         accepted: window.from,
         hindrance: judged.hindrance,
@@ -202,7 +202,7 @@ fn particulars(verdict: Verdict, assessment: &Assessment, life: &Life, judged: &
             }
             None => return reason.to_owned(),
         },
-        (Reason::Unstable, ..) => match assessment.flipped {
+        (Reason::Unstable, ..) => match assessment.flips.first() {
             Some(at) => {
                 format!("{} ms after the change it got through", at.since(judged.window.from).as_millis())
             }

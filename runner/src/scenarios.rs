@@ -1,6 +1,9 @@
 //! Finds scenarios on disk, or takes the shipped ones, and reads them.
 
-use crate::{problems::FileProblems, sources::STDIN};
+use crate::{
+    problems::FileProblems,
+    sources::{self, STDIN},
+};
 use flowproof_core::{
     parse::{self, Deviation, Loaded, MAX_FILE_BYTES, MAX_MANIFEST_BYTES},
     scenario::Scenario,
@@ -226,30 +229,16 @@ fn load_manifests(path: &Path, texts: &mut BTreeMap<String, String>) -> Result<V
         texts.insert(name.clone(), text(&bytes));
         Ok(Loaded { name, bytes })
     };
-    if !path.is_dir() {
+    let files = sources::manifest_files(path).map_err(|error| why(&error))?;
+    if let [only] = &files[..]
+        && only == path
+    {
         return load(path).map(|loaded| vec![loaded]);
     }
-    let mut files = Vec::new();
-    manifests_below(path, &mut files).map_err(|error| why(&error))?;
     if files.is_empty() {
         return Err("the directory has no manifests: no *.yaml, *.yml or *.json".to_owned());
     }
     files.iter().map(|file| load(file).map_err(|why: String| format!("{}: {why}", file.display()))).collect()
-}
-
-/// All manifests below a directory, sorted by path.
-fn manifests_below(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    let mut entries = fs::read_dir(directory)?.collect::<Result<Vec<_>, _>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_type()?.is_dir() {
-            manifests_below(&path, files)?;
-        } else if is_yaml(&path) || path.extension().is_some_and(|extension| extension == "json") {
-            files.push(path);
-        }
-    }
-    Ok(())
 }
 
 /// Makes a scenario of manifests alone: their workloads and a stranger, and whatever the policies say. `-` is standard input.
@@ -280,9 +269,7 @@ pub fn of_manifests(paths: &[PathBuf], namespace: Option<&str>) -> Result<Scenar
         if path != STDIN {
             return load_manifests(Path::new(path), &mut texts);
         }
-        let mut bytes = Vec::new();
-        let read = io::stdin().lock().take(MAX_MANIFEST_BYTES as u64 + 1).read_to_end(&mut bytes);
-        read.map_err(|error| why(&error))?;
+        let bytes = sources::stdin().map_err(|error| why(&error))?;
         texts.insert("stdin".to_owned(), text(&bytes));
         Ok(vec![Loaded { name: "stdin".to_owned(), bytes }])
     };

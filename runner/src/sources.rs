@@ -57,15 +57,17 @@ impl Sources {
             }
         }
         if !files.is_empty() {
-            let (snapshot, problems) = parse::manifests(&files);
-            sources.snapshot = Some(snapshot);
-            sources.problems = problems;
-            sources.texts = files
-                .into_iter()
-                .map(|(name, bytes)| (name, String::from_utf8_lossy(&bytes).into_owned()))
-                .collect();
+            sources = Self { scenarios: sources.scenarios, ..Self::of_manifests(files) };
         }
         if wrong.is_empty() { Ok(sources) } else { Err(wrong) }
+    }
+
+    /// Reads manifests, given by the names and contents of their files.
+    pub fn of_manifests(files: Vec<(String, Vec<u8>)>) -> Self {
+        let (snapshot, problems) = parse::manifests(&files);
+        let text = |(name, bytes): (String, Vec<u8>)| (name, String::from_utf8_lossy(&bytes).into_owned());
+        let texts = files.into_iter().map(text).collect();
+        Self { scenarios: Vec::new(), snapshot: Some(snapshot), problems, texts }
     }
 
     /// Problems with the texts that they are about, as they are shown; one entry for each file.
@@ -114,24 +116,12 @@ fn classify(path: &Path) -> Result<Class, FileProblems> {
         hint: None,
     };
     if path.as_os_str() == STDIN {
-        let mut bytes = Vec::new();
-        let read = io::stdin().lock().take(MAX_MANIFEST_BYTES as u64 + 1).read_to_end(&mut bytes);
-        read.map_err(|error| unreadable(Path::new("stdin"), &error))?;
+        let bytes = stdin().map_err(|error| unreadable(Path::new("stdin"), &error))?;
         return Ok(Class::Manifests(vec![("stdin".to_owned(), bytes)]));
     }
-    let kind = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
-    let mut names = Vec::new();
-    if kind.is_dir() {
-        collect(path, &mut names).map_err(|error| unreadable(path, &error))?;
-    } else {
-        names.push(path.to_owned());
-    }
     let mut files = Vec::new();
-    for name in names {
-        let read = fs::File::open(&name).and_then(|file| {
-            let mut bytes = Vec::new();
-            file.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_end(&mut bytes).map(|_| bytes)
-        });
+    for name in manifest_files(path).map_err(|error| unreadable(path, &error))? {
+        let read = fs::File::open(&name).and_then(all_of);
         let bytes = read.map_err(|error| unreadable(&name, &error))?;
         if parse::is_scenario(&bytes) {
             return Ok(Class::Scenarios);
@@ -156,6 +146,27 @@ fn classify(path: &Path) -> Result<Class, FileProblems> {
         }) || bytes.trim_ascii_start().starts_with(b"{")
     });
     Ok(if manifests { Class::Manifests(files) } else { Class::Scenarios })
+}
+
+/// What comes on standard input, one byte more than the limit at most: the parser then says that there are too many.
+pub(crate) fn stdin() -> io::Result<Vec<u8>> {
+    all_of(io::stdin().lock())
+}
+
+fn all_of(source: impl io::Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The files that a path of manifests stands for: itself, or all manifests below a directory, sorted by path.
+pub(crate) fn manifest_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    collect(path, &mut files)?;
+    Ok(files)
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

@@ -3,21 +3,20 @@
 //! They are put into the tree of the scenario as if they had been written there, each with its place in the manifest's file, so that
 //! all checks hold for them and point to where they come from. What the scenario writes itself wins.
 
+mod merge;
+
 use super::{
     Load,
     fields::{Fields, items},
     manifest::CLUSTER_SCOPED,
-    manifests::objects,
+    manifests::{kind_of, objects},
     problem::Problems,
-    topology::MAX_NAMESPACE_LENGTH,
-    tree::{Content, Entry, Mark, Node, shortened},
+    tree::{Content, Mark, Node, shortened},
     yaml,
 };
 use crate::{policy::PolicyKind, scenario::Labels, selector::Selector, snapshot::TEMPLATES};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use merge::set_namespace;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Fields of an item of `manifests`.
 pub(super) const MANIFEST_FIELDS: &[&str] = &["file", "namespace"];
@@ -138,35 +137,22 @@ impl Application {
     }
 
     fn object(&mut self, node: &Node, default_namespace: &str, problems: &mut Problems) {
-        if matches!(&node.value, Content::Null)
-            || matches!(&node.value, Content::Map(entries) if entries.is_empty())
-        {
-            return;
-        }
-        let text = |node: &Node, field: &str| node.get(field).and_then(Node::as_text).map(str::to_owned);
-        let (Some(api_version), Some(kind)) = (text(node, "apiVersion"), text(node, "kind")) else {
-            problems.add(
-                &node.at,
-                format!("this is no manifest: {} without apiVersion and kind", node.describe()),
-            );
-            return;
-        };
+        let Some((api_version, kind)) = kind_of(node, problems) else { return };
         let metadata = node.get("metadata");
-        let of_metadata = |field: &str| metadata.and_then(|metadata| text(metadata, field));
-        let namespace = of_metadata("namespace").unwrap_or_else(|| default_namespace.to_owned());
-        let is_policy = PolicyKind::of(&api_version, &kind).is_some() || kind.ends_with("NetworkPolicy");
-        if is_policy {
-            self.policy(node, &kind, &namespace);
+        let of_metadata = |field: &str| metadata.and_then(|metadata| metadata.get(field)?.as_text());
+        let namespace = of_metadata("namespace").unwrap_or(default_namespace);
+        if PolicyKind::of(api_version, kind).is_some() || kind.ends_with("NetworkPolicy") {
+            self.policy(node, kind, namespace);
             return;
         }
         let template = TEMPLATES.iter().find(|(templated, _)| *templated == kind).map(|(_, at)| *at);
-        if template.is_none() && !matches!(kind.as_str(), "Namespace" | "Pod" | "Service") {
-            *self.passed_over.entry(kind).or_default() += 1;
+        if template.is_none() && !matches!(kind, "Namespace" | "Pod" | "Service") {
+            *self.passed_over.entry(kind.to_owned()).or_default() += 1;
             return;
         }
         let given = of_metadata("name").or_else(|| of_metadata("generateName"));
         let Some(name) = given.map(|name| name.trim_end_matches('-').replace('.', "-")) else {
-            problems.add(&node.at, format!("a {} has no name", shortened(&kind)));
+            problems.add(&node.at, format!("a {} has no name", shortened(kind)));
             return;
         };
         let at = metadata
@@ -179,16 +165,16 @@ impl Application {
             }
             return;
         }
-        if !Self::is_own(&namespace) {
+        if !Self::is_own(namespace) {
             *self.passed_over.entry(format!("{kind} in {namespace}")).or_default() += 1;
             return;
         }
         if kind == "Service" {
             self.service(node, format!("{namespace}/{name}"), at);
         } else {
-            self.workload(node, &kind, template.unwrap_or_default(), (&namespace, &name), at);
+            self.workload(node, kind, template.unwrap_or_default(), (namespace, &name), at);
         }
-        self.namespaces.entry(namespace).or_insert_with(|| (node.at.clone(), None));
+        self.namespaces.entry(namespace.to_owned()).or_insert_with(|| (node.at.clone(), None));
     }
 
     /// Namespaces that a run may make under another name: not those of Kubernetes itself.
@@ -366,176 +352,10 @@ impl Application {
             notes.push(format!("no port is declared, so that no flow can go there: {}", silent.join(", ")));
         }
         if self.policies.is_empty() {
-            notes.push("there are no policies: everything may talk to everything".to_owned());
+            notes.push("the manifests have no policies: everything may talk to everything".to_owned());
         }
         notes
     }
-
-    /// Puts everything into the tree of the scenario.
-    fn merge(self, scenario: &Node, problems: &mut Problems) -> Node {
-        let mut node = scenario.clone();
-        let Content::Map(top) = &mut node.value else { return node };
-        top.retain(|entry| entry.key != "manifests");
-        let at = scenario.at.clone();
-        for (name, (place, labels)) in self.namespaces {
-            if name.len() > MAX_NAMESPACE_LENGTH {
-                // Told here, with its place in the manifest.
-                problems.add(
-                    &place,
-                    format!(
-                        "the namespace '{}' has more than {MAX_NAMESPACE_LENGTH} characters",
-                        shortened(&name)
-                    ),
-                );
-            }
-            let Some(own) = map_of(top, "namespaces", &at) else { break };
-            let fields = labels.map(|labels| entry("labels", labels));
-            let value = Node::collection(Content::Map(fields.into_iter().collect()), place.clone());
-            match own.iter_mut().find(|entry| entry.key == name) {
-                Some(known) if known.value.is_null() => known.value = value,
-                Some(_) => {}
-                None => own.push(Entry { key: name, at: place, value, in_cluster: None }),
-            }
-        }
-        for (name, workload) in self.workloads {
-            let Some(own) = map_of(top, "workloads", &at) else { break };
-            let place = workload.at.clone();
-            let value = workload.node();
-            match own.iter_mut().find(|entry| entry.key == name) {
-                Some(known) => add_to_workload(&mut known.value, value),
-                None => own.push(Entry { key: name, at: place, value, in_cluster: None }),
-            }
-        }
-        for (name, service) in self.services {
-            let Some(own) = map_of(top, "services", &at) else { break };
-            if !own.iter().any(|entry| entry.key == name) {
-                let (place, value) = (service.at.clone(), service.node());
-                own.push(Entry { key: name, at: place, value, in_cluster: None });
-            }
-        }
-        if !self.policies.is_empty() {
-            apply_first(top, self.policies, &at, problems);
-        }
-        node
-    }
-}
-
-/// Adds policies to those of the short form, or to the first step's.
-fn apply_first(top: &mut Vec<Entry>, policies: Vec<Node>, at: &Mark, problems: &mut Problems) {
-    let steps = top.iter_mut().find(|entry| entry.key == "steps").map(|entry| &mut entry.value);
-    let (fields, field) = match steps {
-        None => (top, "policies"),
-        Some(Node { value: Content::List(steps), .. }) => match steps.first_mut().map(|step| &mut step.value)
-        {
-            Some(Content::Map(fields)) => (fields, "apply"),
-            _ => return,
-        },
-        Some(_) => return,
-    };
-    match fields.iter_mut().find(|entry| entry.key == field) {
-        Some(Entry { value: Node { value: Content::List(own), .. }, .. }) => {
-            let written = std::mem::replace(own, policies);
-            own.extend(written);
-        }
-        Some(entry) if entry.value.as_text() == Some("live") => {
-            problems
-                .add(&entry.at, "the manifests have policies, and 'live' takes those that the cluster has")
-                .hint("leave 'policies' out to apply the manifests', or take manifests without policies");
-        }
-        Some(entry) => entry.value = Node::collection(Content::List(policies), at.clone()),
-        None => {
-            let value = Node::collection(Content::List(policies), at.clone());
-            fields.push(Entry { key: field.to_owned(), at: at.clone(), value, in_cluster: None });
-        }
-    }
-}
-
-impl Workload {
-    fn node(self) -> Node {
-        let at = self.at;
-        let mut fields = Vec::new();
-        if let Some(labels) = self.labels {
-            fields.push(entry("labels", labels));
-        }
-        let listens = self.ports.into_iter().map(|port| {
-            let text = text_node(format!("{}/{}", port.protocol, port.number), &port.at);
-            match port.name {
-                None => text,
-                Some(name) => Node::collection(Content::Map(vec![entry(&name, text)]), port.at),
-            }
-        });
-        fields.push(entry("listens", Node::collection(Content::List(listens.collect()), at.clone())));
-        if self.host_network {
-            fields.push(entry("hostNetwork", Node::collection(Content::Bool(true), at.clone())));
-        }
-        Node::collection(Content::Map(fields), at)
-    }
-}
-
-impl Service {
-    fn node(self) -> Node {
-        let at = self.at;
-        let ports = self.ports.into_iter().map(|port| {
-            let target = match port.target {
-                Target::Number(number) => number.to_string(),
-                Target::Name(name) => name,
-            };
-            text_node(format!("{}/{} -> {target}", port.protocol, port.number), &port.at)
-        });
-        let ports = Node::collection(Content::List(ports.collect()), at.clone());
-        Node::collection(Content::Map(vec![entry("selector", self.selector), entry("ports", ports)]), at)
-    }
-}
-
-/// Adds to a workload of the scenario what the manifest's has beside it: labels and listeners.
-fn add_to_workload(own: &mut Node, read: Node) {
-    if own.is_null() {
-        *own = read;
-        return;
-    }
-    let (Content::Map(own), Content::Map(read)) = (&mut own.value, read.value) else { return };
-    for field in read {
-        match (
-            own.iter_mut().find(|entry| entry.key == field.key).map(|entry| &mut entry.value.value),
-            field.value.value,
-        ) {
-            (None, value) => own.push(Entry { value: Node { value, ..field.value }, ..field }),
-            (Some(Content::Map(own)), Content::Map(labels)) => {
-                for label in labels {
-                    if !own.iter().any(|known| known.key == label.key) {
-                        own.push(label);
-                    }
-                }
-            }
-            (Some(Content::List(own)), Content::List(listeners)) => {
-                let known: BTreeSet<String> = own.iter().map(socket).collect();
-                own.extend(listeners.into_iter().filter(|listener| !known.contains(&socket(listener))));
-            }
-            _ => {}
-        }
-    }
-}
-
-/// A listener without its name, as it is written.
-fn socket(listener: &Node) -> String {
-    match &listener.value {
-        Content::Map(entries) => entries.first().map_or_else(String::new, |entry| socket(&entry.value)),
-        _ => listener.as_text().unwrap_or_default().to_owned(),
-    }
-}
-
-/// The entries of a field that is a mapping; it is made if it is missing. None of what is no mapping, which is reported elsewhere.
-fn map_of<'n>(top: &'n mut Vec<Entry>, field: &str, at: &Mark) -> Option<&'n mut Vec<Entry>> {
-    let index = top.iter().position(|entry| entry.key == field).unwrap_or_else(|| {
-        let value = Node::collection(Content::Null, at.clone());
-        top.push(Entry { key: field.to_owned(), at: at.clone(), value, in_cluster: None });
-        top.len() - 1
-    });
-    let value = &mut top[index].value.value;
-    if let Content::Null = value {
-        *value = Content::Map(Vec::new());
-    }
-    if let Content::Map(entries) = value { Some(entries) } else { None }
 }
 
 /// Adds a port, once for each protocol and number; a name is kept, whoever says it.
@@ -564,38 +384,12 @@ fn number(node: &Node) -> Option<u16> {
     }
 }
 
-fn entry(key: &str, value: Node) -> Entry {
-    Entry { key: key.to_owned(), at: value.at.clone(), value, in_cluster: None }
-}
-
-fn text_node(text: String, at: &Mark) -> Node {
-    Node::collection(Content::Text(text), at.clone())
-}
-
 fn labels_of(node: Option<&Node>) -> Labels {
     let Some(Content::Map(entries)) = node.map(|node| &node.value) else { return Labels::new() };
     entries
         .iter()
         .map(|entry| (entry.key.clone(), entry.value.as_text().unwrap_or_default().to_owned()))
         .collect()
-}
-
-/// Puts a policy without a namespace into one.
-fn set_namespace(policy: &mut Node, namespace: &str) {
-    let Content::Map(fields) = &mut policy.value else { return };
-    let Some(metadata) = fields.iter_mut().find(|entry| entry.key == "metadata") else { return };
-    let at = metadata.at.clone();
-    if let Content::Map(fields) = &mut metadata.value.value
-        && !fields.iter().any(|entry| entry.key == "namespace" && !entry.value.is_null())
-    {
-        fields.retain(|entry| entry.key != "namespace");
-        fields.push(Entry {
-            key: "namespace".to_owned(),
-            at: at.clone(),
-            value: text_node(namespace.to_owned(), &at),
-            in_cluster: None,
-        });
-    }
 }
 
 #[cfg(test)]

@@ -73,7 +73,8 @@ pub(super) fn objects(node: &Node, each: &mut dyn FnMut(&Node)) {
     }
 }
 
-fn object(node: &Node, problems: &mut Problems) -> Option<Manifest> {
+/// The `apiVersion` and the `kind` of an object, which is reported if it has none; nothing of nothing.
+pub(super) fn kind_of<'n>(node: &'n Node, problems: &mut Problems) -> Option<(&'n str, &'n str)> {
     if node.is_null() {
         return None;
     }
@@ -92,6 +93,11 @@ fn object(node: &Node, problems: &mut Problems) -> Option<Manifest> {
         problems.add(&node.at, format!("this is no manifest: {what}"));
         return None;
     };
+    Some((api_version, kind))
+}
+
+fn object(node: &Node, problems: &mut Problems) -> Option<Manifest> {
+    let (api_version, kind) = kind_of(node, problems)?;
     if let Some(versions) = PolicyKind::versions(kind)
         && PolicyKind::of(api_version, kind).is_none()
         && !api_version.contains("calico")

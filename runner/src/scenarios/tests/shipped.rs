@@ -144,6 +144,6 @@ fn all_expect_what_the_api_says() {
     for scenario in shipped().expect("all are read") {
         // Some are about what only looks wrong: warnings are fine.
         let found = flowproof_core::lint::scenario(&scenario, &ApiServer::default());
-        assert!(!crate::sources::has_errors(&found), "{found:#?}");
+        assert!(!sources::has_errors(&found), "{found:#?}");
     }
 }

@@ -142,7 +142,7 @@ fn manifests_without_a_namespace_get_the_one_that_is_named() {
     let names: Vec<String> = scenario.topology.workloads.keys().map(ToString::to_string).collect();
     assert_eq!(names, ["here/other", "here/p-q"]);
     assert!(
-        scenario.notes.iter().any(|note| note.starts_with("there are no policies")),
+        scenario.notes.iter().any(|note| note.starts_with("the manifests have no policies")),
         "{:?}",
         scenario.notes
     );

@@ -55,23 +55,31 @@ fn refused(error: ExplainError) -> Failure {
 
 /// Pods and policies: of files, or of the cluster.
 async fn known(args: &ExplainArgs) -> Result<Snapshot, Failure> {
-    let Some(sources) = read(&args.given.files)? else { return live(&args.given.kube).await };
+    if args.given.files.is_empty() {
+        return live(&args.given.kube).await;
+    }
+    of_files(&args.given.files, args.step)
+}
+
+/// Pods and policies of manifests, or of one scenario after one of its steps, by default the last.
+pub(super) fn of_files(files: &[PathBuf], step: Option<usize>) -> Result<Snapshot, Failure> {
+    let sources = read(files)?.unwrap_or_default();
     match (&sources.scenarios[..], sources.snapshot) {
         ([], Some(snapshot)) => Ok(snapshot),
         ([scenario], None) if scenario.live => Err(Failure::usage(format!(
             "{} has no policies of its own: it is about those of a cluster",
             scenario.file
         ))
-        .hint("leave -f out to ask the cluster")),
+        .hint("leave the file out to ask the cluster")),
         ([scenario], None) => {
-            let steps = args.step.unwrap_or(scenario.steps.len());
+            let steps = step.unwrap_or(scenario.steps.len());
             if steps > scenario.steps.len() {
                 return Err(Failure::usage(format!("the scenario has {} steps", scenario.steps.len())));
             }
             Ok(Snapshot::of_scenario(scenario, steps))
         }
         _ => Err(Failure::usage("one scenario, or manifests")
-            .hint("-f takes one scenario file, or any number of files and directories with manifests")),
+            .hint("name one scenario file, or any number of files and directories with manifests")),
     }
 }
 
@@ -80,11 +88,15 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Option<Sources>, Failure> {
     if files.is_empty() {
         return Ok(None);
     }
-    let sources = Sources::read(files).map_err(|files| wrong(&files))?;
+    sound(Sources::read(files).map_err(|files| wrong(&files))?).map(Some)
+}
+
+/// Refuses sources in which something is wrong.
+pub(super) fn sound(sources: Sources) -> Result<Sources, Failure> {
     if has_errors(&sources.problems) {
         return Err(wrong(&sources.shown(&sources.problems)));
     }
-    Ok(Some(sources))
+    Ok(sources)
 }
 
 /// Reads the cluster, and says which one.

@@ -3,21 +3,18 @@
 use super::{
     Failure,
     args::{MapArgs, MapFailOn, MapFormat},
-    explain::{live, read},
+    explain::{live, of_files, sound},
     output::write_to,
     say,
 };
-use flowproof_core::{
-    parse,
-    reach::{Difference, Reach, WORLD},
-    snapshot::Snapshot,
-};
+use crate::sources::Sources;
+use flowproof_core::reach::{Connection, Difference, Line, Reach, is_workload};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
 };
 
@@ -54,7 +51,7 @@ pub async fn map(args: &MapArgs) -> Result<u8, Failure> {
     } else if let [only] = &args.paths[..] {
         of_path(only)?
     } else {
-        Reach::of(&snapshot(&args.paths)?)
+        Reach::of(&of_files(&args.paths, None)?)
     };
     if let Some(file) = &args.check {
         return check(file, &reach, args.write);
@@ -76,18 +73,7 @@ fn of_path(path: &Path) -> Result<Reach, Failure> {
         return serde_json::from_value(saved["map"].clone())
             .map_err(|error| Failure::usage(format!("{} cannot be read as a map: {error}", path.display())));
     }
-    Ok(Reach::of(&snapshot(&[path.to_owned()])?))
-}
-
-/// Pods and policies of manifests, or of one scenario after its last step.
-fn snapshot(paths: &[PathBuf]) -> Result<Snapshot, Failure> {
-    let sources = read(paths)?.unwrap_or_default();
-    match (&sources.scenarios[..], sources.snapshot) {
-        ([], Some(snapshot)) => Ok(snapshot),
-        ([scenario], None) => Ok(Snapshot::of_scenario(scenario, scenario.steps.len())),
-        _ => Err(Failure::usage("one scenario, or manifests".to_owned())
-            .hint("a map is of one scenario file, or of any number of files and directories with manifests")),
-    }
+    Ok(Reach::of(&of_files(&[path.to_owned()], None)?))
 }
 
 /// `REV:PATH`: the manifests of a file, or of a folder and all below it, as a revision has them.
@@ -117,14 +103,7 @@ fn of_revision(text: &str) -> Result<Reach, Failure> {
     if files.is_empty() {
         return Err(Failure::usage(format!("{revision} has no manifests at {path}")));
     }
-    let (snapshot, problems) = parse::manifests(&files);
-    match problems.into_iter().find(|problem| problem.severity == parse::Severity::Error) {
-        None => Ok(Reach::of(&snapshot)),
-        Some(problem) => {
-            let at = &problem.at;
-            Err(Failure::usage(format!("{}:{}:{}: {}", at.file, at.line, at.column, problem.message)))
-        }
-    }
+    Ok(Reach::of(&sound(Sources::of_manifests(files))?.snapshot.unwrap_or_default()))
 }
 
 /// Compares with a reviewed file of lines, or writes it.
@@ -164,14 +143,13 @@ fn shown(reach: &Reach, format: MapFormat) -> String {
         MapFormat::Markdown => markdown(reach),
         MapFormat::Json => format!("{:#}\n", json!({ "schema": SCHEMA, "map": reach })),
         MapFormat::Lines => reach.lines().iter().fold(String::new(), |text, line| format!("{text}{line}\n")),
-        MapFormat::Mermaid => graph(reach, &Mermaid),
-        MapFormat::Dot => graph(reach, &Dot),
+        MapFormat::Mermaid => mermaid(&Graph::of(reach)),
+        MapFormat::Dot => dot(&Graph::of(reach)),
     }
 }
 
-/// What stands in a cell: ports, and those that the API leaves open with a `?`.
-fn cell(reach: &Reach, from: &str, to: &str) -> String {
-    let Some(connection) = reach.between(from, to) else { return String::new() };
+/// The ports of a connection, those that the API leaves open with a `?`.
+fn ports_of(connection: &Connection) -> String {
     let open = connection.open.iter().map(|port| format!("{port}?"));
     connection.ports.iter().cloned().chain(open).collect::<Vec<_>>().join(" ")
 }
@@ -192,22 +170,19 @@ impl Table {
         let mut rows: Vec<(Vec<String>, Vec<String>)> = Vec::new();
         let mut silent = Vec::new();
         for from in &reach.ends {
-            let cells: Vec<String> = columns.iter().map(|to| cell(reach, from, to)).collect();
+            let cells: Vec<String> =
+                columns.iter().map(|to| reach.between(from, to).map(ports_of).unwrap_or_default()).collect();
             if cells.iter().all(String::is_empty) {
                 silent.push(from.clone());
                 continue;
             }
-            // Of two that may do the same neither is a column of the other's.
             let same = |(_, known): &&mut (Vec<String>, Vec<String>)| *known == cells;
             match rows.iter_mut().find(same) {
                 Some((sources, _)) => sources.push(from.clone()),
                 None => rows.push((vec![from.clone()], cells)),
             }
         }
-        let unreached = unreached
-            .into_iter()
-            .filter(|end| end != WORLD && end.contains('/') && !end.starts_with(|c: char| c.is_ascii_digit()))
-            .collect();
+        let unreached = unreached.into_iter().filter(|end| is_workload(end)).collect();
         Self { columns, rows, silent, unreached }
     }
 
@@ -267,120 +242,96 @@ fn markdown(reach: &Reach) -> String {
     if notes.is_empty() { text } else { format!("{text}\n{notes}") }
 }
 
-/// A language of graphs.
-trait Language {
-    fn begin(&self) -> &'static str;
-    fn group(&self, number: usize, name: &str) -> String;
-    fn group_end(&self) -> &'static str;
-    fn node(&self, id: usize, name: &str) -> String;
-    fn edge(&self, from: usize, to: usize, ports: &str) -> String;
-    fn end(&self) -> &'static str;
+/// A map as a graph: ends by their numbers, workloads in the groups of their namespaces.
+struct Graph<'r> {
+    outside: Vec<(usize, &'r str)>,
+    groups: BTreeMap<&'r str, Vec<(usize, &'r str)>>,
+    /// From, to, ports.
+    edges: Vec<(usize, usize, String)>,
 }
 
-struct Mermaid;
-struct Dot;
-
-impl Language for Mermaid {
-    fn begin(&self) -> &'static str {
-        "flowchart LR\n"
-    }
-    fn group(&self, number: usize, name: &str) -> String {
-        format!("  subgraph g{number} [\"{name}\"]\n")
-    }
-    fn group_end(&self) -> &'static str {
-        "  end\n"
-    }
-    fn node(&self, id: usize, name: &str) -> String {
-        format!("    n{id}[\"{name}\"]\n")
-    }
-    fn edge(&self, from: usize, to: usize, ports: &str) -> String {
-        format!("  n{from} -->|\"{ports}\"| n{to}\n")
-    }
-    fn end(&self) -> &'static str {
-        ""
-    }
-}
-
-impl Language for Dot {
-    fn begin(&self) -> &'static str {
-        "digraph reach {\n  rankdir=LR;\n  node [shape=box];\n"
-    }
-    fn group(&self, number: usize, name: &str) -> String {
-        format!("  subgraph cluster_{number} {{\n    label=\"{name}\";\n")
-    }
-    fn group_end(&self) -> &'static str {
-        "  }\n"
-    }
-    fn node(&self, id: usize, name: &str) -> String {
-        format!("    n{id} [label=\"{name}\"];\n")
-    }
-    fn edge(&self, from: usize, to: usize, ports: &str) -> String {
-        format!("  n{from} -> n{to} [label=\"{ports}\"];\n")
-    }
-    fn end(&self) -> &'static str {
-        "}\n"
-    }
-}
-
-/// The graph, namespaces as groups. Names are DNS names and addresses: nothing in them needs quoting.
-fn graph(reach: &Reach, language: &dyn Language) -> String {
-    let is_workload =
-        |end: &str| end.contains('/') && !end.starts_with(|c: char| c.is_ascii_digit()) && !end.contains(':');
-    let mut groups: BTreeMap<&str, Vec<(usize, &str)>> = BTreeMap::new();
-    let mut text = language.begin().to_owned();
-    for (id, end) in reach.ends.iter().enumerate() {
-        match end.split_once('/').filter(|_| is_workload(end)) {
-            Some((namespace, name)) => groups.entry(namespace).or_default().push((id, name)),
-            None => text.push_str(&language.node(id, end)),
+impl<'r> Graph<'r> {
+    fn of(reach: &'r Reach) -> Self {
+        let mut graph = Self { outside: Vec::new(), groups: BTreeMap::new(), edges: Vec::new() };
+        for (id, end) in reach.ends.iter().enumerate() {
+            match end.split_once('/').filter(|_| is_workload(end)) {
+                Some((namespace, name)) => graph.groups.entry(namespace).or_default().push((id, name)),
+                None => graph.outside.push((id, end)),
+            }
         }
+        let id = |name: &String| reach.ends.iter().position(|end| end == name);
+        let edge = |connection: &Connection| {
+            Some((id(&connection.from)?, id(&connection.to)?, ports_of(connection)))
+        };
+        graph.edges = reach.connections.iter().filter_map(edge).collect();
+        graph
     }
-    for (number, (namespace, ends)) in groups.iter().enumerate() {
-        text.push_str(&language.group(number, namespace));
-        for (id, name) in ends {
-            text.push_str(&language.node(*id, name));
+}
+
+/// In Mermaid. Names are DNS names and addresses: nothing in them needs quoting.
+fn mermaid(graph: &Graph<'_>) -> String {
+    let mut text = "flowchart LR\n".to_owned();
+    let node = |text: &mut String, (id, name): &(usize, &str)| {
+        let _ = writeln!(text, "    n{id}[\"{name}\"]");
+    };
+    for end in &graph.outside {
+        node(&mut text, end);
+    }
+    for (number, (namespace, ends)) in graph.groups.iter().enumerate() {
+        let _ = writeln!(text, "  subgraph g{number} [\"{namespace}\"]");
+        for end in ends {
+            node(&mut text, end);
         }
-        text.push_str(language.group_end());
+        text.push_str("  end\n");
     }
-    let id = |name: &String| reach.ends.iter().position(|end| end == name).unwrap_or_default();
-    for connection in &reach.connections {
-        let ports = cell(reach, &connection.from, &connection.to);
-        text.push_str(&language.edge(id(&connection.from), id(&connection.to), &ports));
+    for (from, to, ports) in &graph.edges {
+        let _ = writeln!(text, "  n{from} -->|\"{ports}\"| n{to}");
     }
-    text.push_str(language.end());
     text
 }
 
-fn difference_text(difference: &Difference, format: MapFormat) -> String {
-    let both = [("opens", "+", &difference.opens), ("closes", "-", &difference.closes)];
-    match format {
-        MapFormat::Json => {
-            let lines = |lines: &[flowproof_core::reach::Line]| {
-                lines.iter().map(ToString::to_string).collect::<Vec<_>>()
-            };
-            let value = json!({ "schema": "flowproof.map-difference/1", "opens": lines(&difference.opens), "closes": lines(&difference.closes) });
-            format!("{value:#}\n")
-        }
-        MapFormat::Markdown => {
-            let mut text = "| | connection |\n|---|---|\n".to_owned();
-            for (what, _, lines) in both {
-                for line in lines {
-                    let _ = writeln!(text, "| {what} | `{line}` |");
-                }
-            }
-            if difference.opens.is_empty() && difference.closes.is_empty() {
-                "who may reach whom stays the same\n".to_owned()
-            } else {
-                text
-            }
-        }
-        _ => {
-            let mut text = String::new();
-            for (what, sign, lines) in both {
-                for line in lines {
-                    let _ = writeln!(text, "{sign} {what}  {line}");
-                }
-            }
-            if text.is_empty() { "who may reach whom stays the same\n".to_owned() } else { text }
-        }
+/// In Graphviz' language.
+fn dot(graph: &Graph<'_>) -> String {
+    let mut text = "digraph reach {\n  rankdir=LR;\n  node [shape=box];\n".to_owned();
+    let node = |text: &mut String, (id, name): &(usize, &str)| {
+        let _ = writeln!(text, "    n{id} [label=\"{name}\"];");
+    };
+    for end in &graph.outside {
+        node(&mut text, end);
     }
+    for (number, (namespace, ends)) in graph.groups.iter().enumerate() {
+        let _ = writeln!(text, "  subgraph cluster_{number} {{\n    label=\"{namespace}\";");
+        for end in ends {
+            node(&mut text, end);
+        }
+        text.push_str("  }\n");
+    }
+    for (from, to, ports) in &graph.edges {
+        let _ = writeln!(text, "  n{from} -> n{to} [label=\"{ports}\"];");
+    }
+    text + "}\n"
+}
+
+fn difference_text(difference: &Difference, format: MapFormat) -> String {
+    let Difference { opens, closes } = difference;
+    if format == MapFormat::Json {
+        let lines = |lines: &[Line]| lines.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let value = json!({
+            "schema": "flowproof.map-difference/1",
+            "opens": lines(opens),
+            "closes": lines(closes),
+        });
+        return format!("{value:#}\n");
+    }
+    if opens.is_empty() && closes.is_empty() {
+        return "who may reach whom stays the same\n".to_owned();
+    }
+    let opened = opens.iter().map(|line| ("opens", "+", line));
+    let all = opened.chain(closes.iter().map(|line| ("closes", "-", line)));
+    if format == MapFormat::Markdown {
+        return all.fold("| | connection |\n|---|---|\n".to_owned(), |text, (what, _, line)| {
+            format!("{text}| {what} | `{line}` |\n")
+        });
+    }
+    all.fold(String::new(), |text, (what, sign, line)| format!("{text}{sign} {what}  {line}\n"))
 }

@@ -63,30 +63,34 @@ impl Kube {
             join(try_join3(permission::check(&self.client, permission::REQUIRED), list, plugin), groups)
                 .await;
         let ((), nodes, plugin) = known?;
-        let serves_openshift = groups.is_ok_and(|all| all.groups.iter().any(|group| group.name == OPENSHIFT));
+        // What cannot be read counts as not served.
+        let groups = groups.map(|all| all.groups).unwrap_or_default();
+        let serves = |group: &str| groups.iter().any(|known| known.name == group);
         let nodes = nodes.map(|list| list.items).unwrap_or_default();
-        let cni =
-            plugin.or_else(|| nodes.iter().find_map(plugin_of_node)).unwrap_or_else(|| "unknown".into());
+        let cni = plugin
+            .or_else(|| plugin_of_groups(serves).map(str::to_owned))
+            .or_else(|| nodes.iter().find_map(plugin_of_node))
+            .unwrap_or_else(|| "unknown".into());
         let now = Timestamp::now();
-        let usable: Vec<&Node> =
-            nodes.iter().filter(|node| self.node_info(node, now).unusable.is_none()).collect();
+        let mut infos: Vec<NodeInfo> = nodes.iter().map(|node| self.node_info(node, now)).collect();
+        let usable = nodes.iter().zip(&infos).filter(|(_, info)| info.unusable.is_none());
+        let usable: Vec<&Node> = usable.map(|(node, _)| node).collect();
         let around = self.around.get_or_init(|| Around {
             delivery: Delivery::decide(&self.options, &self.image, &usable),
-            user: (!serves_openshift).then_some(USER),
+            user: (!serves(OPENSHIFT)).then_some(USER),
         });
         let remarks = around.delivery.note(&self.options).into_iter().collect();
         if let Delivery::ConfigMap(_) = around.delivery {
             permission::check(&self.client, permission::CONFIG_MAPS).await?;
         }
-        let mut nodes: Vec<NodeInfo> = nodes.iter().map(|node| self.node_info(node, now)).collect();
-        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        infos.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(ClusterInfo {
             kind: "kube",
             context: self.context.clone(),
             server: self.server.clone(),
             version: version.git_version,
             cni,
-            nodes,
+            nodes: infos,
             notes: remarks,
         })
     }
@@ -134,22 +138,8 @@ impl Kube {
             (Some(daemon), _) if daemon.contains(' ') => Some(daemon),
             (_, Some(version)) => Some(format!("calico {version}").trim_end().to_owned()),
             (Some(daemon), None) => Some(daemon),
-            (None, None) => self.plugin_of_groups().await,
+            (None, None) => None,
         }
-    }
-
-    /// The plugin whose API group is served: also an agent that is no DaemonSet brings its kinds with it.
-    async fn plugin_of_groups(&self) -> Option<String> {
-        const GROUPS: &[(&str, &str)] = &[
-            ("cilium.io", "cilium"),
-            ("crd.antrea.io", "antrea"),
-            ("kubeovn.io", "kube-ovn"),
-            ("k8s.ovn.org", "ovn-kubernetes"),
-        ];
-        let served = failure::request("list API groups", self.client.list_api_groups()).await.ok()?;
-        let found =
-            GROUPS.iter().find(|(group, _)| served.groups.iter().any(|known| known.name == *group))?;
-        Some(found.1.to_owned())
     }
 
     async fn calico_version(&self) -> Option<String> {
@@ -164,6 +154,17 @@ impl Kube {
 
 fn http_get(path: &str) -> Option<http::Request<Vec<u8>>> {
     http::Request::get(path).body(Vec::new()).ok()
+}
+
+/// The plugin whose API group is served: also an agent that is no DaemonSet brings its kinds with it.
+fn plugin_of_groups(serves: impl Fn(&str) -> bool) -> Option<&'static str> {
+    const GROUPS: &[(&str, &str)] = &[
+        ("cilium.io", "cilium"),
+        ("crd.antrea.io", "antrea"),
+        ("kubeovn.io", "kube-ovn"),
+        ("k8s.ovn.org", "ovn-kubernetes"),
+    ];
+    GROUPS.iter().find(|(group, _)| serves(group)).map(|(_, plugin)| *plugin)
 }
 
 fn plugin_of_daemons(list: &ObjectList<DaemonSet>) -> Option<String> {

@@ -86,12 +86,12 @@ pub(super) struct Around {
 /// The user that probers run as where nothing else is wanted.
 pub(super) const USER: u32 = 65532;
 
-/// Labels, and those of others that they do not have.
-fn beside(mut labels: Labels, others: &Labels) -> Labels {
+/// Labels or annotations, and those of others that they do not have.
+fn beside<K: ToString, V: ToString>(mut own: Labels, others: impl IntoIterator<Item = (K, V)>) -> Labels {
     for (key, value) in others {
-        labels.entry(key.clone()).or_insert_with(|| value.clone());
+        own.entry(key.to_string()).or_insert_with(|| value.to_string());
     }
-    labels
+    own
 }
 
 /// A prober's pod.
@@ -119,13 +119,8 @@ pub(super) fn pod(spec: &PodSpec, options: &KubeOptions, around: &Around) -> Res
         labels.insert(RUN_LABEL.into(), spec.run.clone());
         labels
     };
-    let mut labels = beside(labels, &options.pod_labels);
-    let mut annotations = options.pod_annotations.clone();
-    for (key, value) in WITHOUT_MESH {
-        labels.entry(key.into()).or_insert_with(|| value.into());
-    }
-    let (key, value) = WITHOUT_LINKERD;
-    annotations.entry(key.into()).or_insert_with(|| value.into());
+    let labels = beside(beside(labels, &options.pod_labels), WITHOUT_MESH);
+    let annotations = beside(options.pod_annotations.clone(), [WITHOUT_LINKERD]);
     let mut limits = json!({ "memory": options.memory_limit });
     if let Some(limit) = &options.cpu_limit {
         limits["cpu"] = json!(limit);

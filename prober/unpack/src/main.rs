@@ -60,7 +60,8 @@ fn unpack() -> Result<i32, String> {
     }
     let damaged = |error| format!("it cannot be unpacked: {error:?}");
     let mut reader = LzmaReader::new_mem_limit(PACKED, MEMORY_LIMIT_KIB, None).map_err(damaged)?;
-    let file = kernel::memory_file().map_err(|errno| format!("no file can be made in memory: errno {errno}"))?;
+    let file =
+        kernel::memory_file().map_err(|errno| format!("no file can be made in memory: errno {errno}"))?;
     let mut chunk = alloc::vec![0; CHUNK];
     loop {
         let length = reader.read(&mut chunk).map_err(damaged)?;

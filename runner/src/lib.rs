@@ -8,6 +8,7 @@
 //! | [`local`] | namespaces on this machine as such a place |
 //! | [`check`] | what a cluster enforces, by node and by capability |
 //! | [`faults`] | what a suite of scenarios catches |
+//! | [`diagnose`] | which known fault a red run looks like |
 //! | [`image`] | the prober's image, without a container engine |
 //! | [`scenarios`], [`problems`] | scenario files, and how their problems are shown |
 //! | [`link`] | the stream to one prober |
@@ -17,6 +18,7 @@
 pub mod check;
 pub mod cli;
 pub mod cluster;
+pub mod diagnose;
 pub mod faults;
 pub mod image;
 pub mod kube;

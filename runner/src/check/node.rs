@@ -77,6 +77,12 @@ pub fn scenario(node: &str, next: Option<&str>) -> Scenario {
         .expect("the template is a scenario, whatever the nodes are called; a test sees to it")
 }
 
+/// The scenarios for all nodes, each with the next one as its neighbour.
+pub fn scenarios(nodes: &[String]) -> impl Iterator<Item = Scenario> {
+    let next = |index: usize| (nodes.len() > 1).then(|| nodes[(index + 1) % nodes.len()].as_str());
+    nodes.iter().enumerate().map(move |(index, node)| scenario(node, next(index)))
+}
+
 /// What stands in place of a file in the outcome of a node's scenario.
 pub fn file(node: &str) -> String {
     format!("check of {node}")

@@ -47,6 +47,8 @@ pub enum Command {
     Lint(LintArgs),
     /// Say why the policies allow or deny a flow
     Explain(ExplainArgs),
+    /// Which fault of a network plugin a red run looks like
+    Diagnose(DiagnoseArgs),
     /// Write scenarios that test policies: those of manifests, or those of a cluster
     Generate(GenerateArgs),
     /// Which edits of their own policies scenarios would not notice, and the flow that would catch each
@@ -335,6 +337,9 @@ pub struct RunArgs {
     /// End at the first mismatch
     #[arg(long)]
     pub fail_fast: bool,
+    /// After a mismatch say which known fault it looks like; `flowproof diagnose` says more
+    #[arg(long)]
+    pub diagnose: bool,
     /// Leave the pods in place and say how to enter them
     #[arg(long)]
     pub keep: bool,
@@ -353,6 +358,9 @@ pub struct CheckArgs {
     /// Only try every node; leave the capabilities out
     #[arg(long)]
     pub nodes_only: bool,
+    /// After a mismatch say which known fault it looks like; `flowproof diagnose` says more
+    #[arg(long)]
+    pub diagnose: bool,
     /// Write the capabilities as a Markdown table; - for stdout instead of the report
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
@@ -506,6 +514,21 @@ pub struct GivenArgs {
     /// Which Kubernetes cluster.
     #[command(flatten)]
     pub kube: KubeArgs,
+}
+
+/// `flowproof diagnose`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Exit codes: 0 whatever it looks like, 2 usage, 5 nothing can be compared")]
+pub struct DiagnoseArgs {
+    /// The saved outcome of a run or a check
+    #[arg(value_name = "SAVED")]
+    pub saved: PathBuf,
+    /// The scenario files and directories that were played [default: the shipped scenarios]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Write everything as JSON; - for stdout instead of the text
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 /// `flowproof mutate`.

@@ -3,6 +3,7 @@
 use super::{
     Failure,
     args::{CheckArgs, PlayArgs},
+    diagnose,
     output::{is_stdout, summary, write_to},
     run::{Play, cluster, kind, may_play, problems, scenarios_of, settings},
     say,
@@ -45,11 +46,10 @@ pub async fn check(args: Box<CheckArgs>) -> Result<u8, Failure> {
         canary: false,
         ..defaults
     };
-    let next = |index: usize| (nodes.len() > 1).then(|| nodes[(index + 1) % nodes.len()].as_str());
-    let first = nodes.iter().enumerate().map(|(index, node)| node::scenario(node, next(index)));
+    let scenarios: Vec<_> = node::scenarios(&nodes).chain(suite.iter().cloned()).collect();
     let whole = Play {
         cluster: Arc::clone(&cluster),
-        scenarios: first.chain(suite.iter().cloned()).collect(),
+        scenarios: scenarios.clone(),
         deviations,
         settings: settings.clone(),
         watch: None,
@@ -59,7 +59,10 @@ pub async fn check(args: Box<CheckArgs>) -> Result<u8, Failure> {
     let mut outcome = whole.carry_out(&mut session, play.progress, answer(&nodes)).await?;
     let again = Again { cluster, settings, nodes: &nodes, style: play.progress };
     let written = match again.play(&mut session, &mut outcome).await {
-        Ok(()) => write(&args, &Report::read(&nodes, &suite, &outcome), &outcome),
+        Ok(()) => {
+            let diagnosis = if args.diagnose { diagnose::brief(&outcome, &scenarios) } else { String::new() };
+            write(&args, &Report::read(&nodes, &suite, &outcome), &outcome, &diagnosis)
+        }
         Err(failure) => Err(failure),
     };
     let changed = session.end().await.amend(&mut outcome);
@@ -164,7 +167,8 @@ fn answer(nodes: &[String]) -> Remark {
     })
 }
 
-fn write(args: &CheckArgs, report: &Report, outcome: &Outcome) -> Result<(), Failure> {
+/// Writes the reports that were asked for; `diagnosis` follows the table.
+fn write(args: &CheckArgs, report: &Report, outcome: &Outcome, diagnosis: &str) -> Result<(), Failure> {
     args.play.outputs.files(outcome, junit::suites(report))?;
     if let Some(path) = &args.markdown {
         write_to(path, &table::markdown(report, outcome))?;
@@ -183,5 +187,5 @@ fn write(args: &CheckArgs, report: &Report, outcome: &Outcome) -> Result<(), Fai
     if own.chain(args.play.outputs.paths().map(std::path::PathBuf::as_path)).any(|path| elsewhere(&path)) {
         return Ok(());
     }
-    say(&table::text(report)).map(drop)
+    say(&(table::text(report) + diagnosis)).map(drop)
 }

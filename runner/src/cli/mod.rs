@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod clean;
 mod compare;
+mod diagnose;
 mod explain;
 mod failure;
 mod faults;
@@ -50,6 +51,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Lint(args) => lint::lint(&args),
         Command::Explain(args) => explain::explain(&args).await,
         Command::Generate(args) => generate::generate(&args).await,
+        Command::Diagnose(args) => diagnose::run(&args),
         Command::Mutate(args) => mutate::run(&args),
         Command::Map(args) => map::map(&args).await,
         Command::Clean(args) => clean::clean(args).await,

@@ -6,6 +6,7 @@ use super::{
         ClusterKind, DeliverChoice, FamilyChoice, KubeArgs, PlacementChoice, PlayArgs, PodArgs, RunArgs,
         ViaChoice, WatchArgs,
     },
+    diagnose,
     session::Session,
 };
 use crate::{
@@ -44,9 +45,10 @@ pub async fn run(args: Box<RunArgs>) -> Result<u8, Failure> {
         timeout: args.timeout,
         ..defaults
     };
-    let after = |outcome: &Outcome| {
+    let after = |outcome: &Outcome, scenarios: &[Scenario]| {
         let kept = args.keep && outcome.conclusion() != Conclusion::Interrupted;
-        if kept { kept_text(outcome) } else { String::new() }
+        let diagnosis = if args.diagnose { diagnose::brief(outcome, scenarios) } else { String::new() };
+        diagnosis + &if kept { kept_text(outcome) } else { String::new() }
     };
     carry_out(&args.play, kind, settings, None, after).await
 }
@@ -57,7 +59,7 @@ pub async fn watch(args: Box<WatchArgs>) -> Result<u8, Failure> {
     let options = WatchOptions { at_least, until_stable, command };
     let kind = kind(&play);
     let settings = settings(&play, kind)?;
-    carry_out(&play, kind, settings, Some(options), |_| String::new()).await
+    carry_out(&play, kind, settings, Some(options), |_, _| String::new()).await
 }
 
 /// Plays the scenarios of the arguments and reports; `after` follows the tables. Returns the exit code.
@@ -66,7 +68,7 @@ async fn carry_out(
     kind: ClusterKind,
     settings: Settings,
     watch: Option<WatchOptions>,
-    after: impl FnOnce(&Outcome) -> String,
+    after: impl FnOnce(&Outcome, &[Scenario]) -> String,
 ) -> Result<u8, Failure> {
     let scenarios = scenarios_of(args)?;
     may_play(args, kind, &scenarios)?;
@@ -85,10 +87,10 @@ async fn carry_out(
     let cluster = cluster(args, kind).await?;
     let watch = watch.map(|options| Arc::new(Watch::new(options, CancellationToken::new())));
     let mut session = Session::begin(watch.as_ref().map(|watch| watch.end.clone()));
-    let play = Play { cluster, scenarios, deviations, settings, watch };
+    let play = Play { cluster, scenarios: scenarios.clone(), deviations, settings, watch };
     // What fails here has created nothing.
     let mut outcome = play.carry_out(&mut session, args.progress, Box::new(|_| None)).await?;
-    let written = args.outputs.write(&outcome, &after(&outcome));
+    let written = args.outputs.write(&outcome, &after(&outcome, &scenarios));
     let changed = session.end().await.amend(&mut outcome);
     written.and(args.outputs.finish(&outcome, changed))?;
     Ok(outcome.conclusion().exit_code())

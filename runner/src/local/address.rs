@@ -8,6 +8,7 @@
 //!
 //! All of them exist in namespaces of this process only, so that they cannot collide with anything outside.
 
+use super::fault::Fault;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -105,6 +106,16 @@ pub(crate) enum Reuse {
     Last,
     /// After the next one: not by a pod that starts again, but by the next pod that does.
     Soon,
+}
+
+impl Reuse {
+    /// That pods which are gone are still remembered shows when others have their addresses.
+    pub(crate) fn with(fault: Option<Fault>) -> Self {
+        match fault {
+            Some(Fault::GonePodsStayPeers | Fault::GonePodsStaySubjects) => Self::Soon,
+            _ => Self::Last,
+        }
+    }
 }
 
 impl Numbers {

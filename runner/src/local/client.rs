@@ -361,7 +361,7 @@ fn pod_order(pod: &PodSpec) -> PodOrder {
     }
 }
 
-fn container_port(listens: &NamedListener) -> ContainerPort {
+pub(super) fn container_port(listens: &NamedListener) -> ContainerPort {
     ContainerPort {
         name: listens.name.clone(),
         protocol: protocol(listens.listener.transport),
@@ -370,18 +370,26 @@ fn container_port(listens: &NamedListener) -> ContainerPort {
 }
 
 fn service_order(service: &ServiceSpec) -> ServiceOrder {
-    let ports = service.ports.iter().map(|port| ServicePort {
+    ServiceOrder {
+        name: service.name.clone(),
+        selector: service.selector.clone(),
+        ports: service_ports(&service.ports),
+    }
+}
+
+pub(super) fn service_ports(ports: &[flowproof_core::scenario::ServicePort]) -> Vec<ServicePort> {
+    let port = |port: &flowproof_core::scenario::ServicePort| ServicePort {
         protocol: protocol(port.listener.transport),
         port: port.listener.port,
         target: match &port.target {
             Target::Number(number) => TargetPort::Number(*number),
             Target::Name(name) => TargetPort::Name(name.clone()),
         },
-    });
-    ServiceOrder { name: service.name.clone(), selector: service.selector.clone(), ports: ports.collect() }
+    };
+    ports.iter().map(port).collect()
 }
 
-fn protocol(transport: Transport) -> Protocol {
+pub(super) fn protocol(transport: Transport) -> Protocol {
     match transport {
         Transport::Tcp | Transport::DnsTcp => Protocol::Tcp,
         Transport::Udp | Transport::DnsUdp => Protocol::Udp,

@@ -11,6 +11,7 @@
 //! | [`world`] | the child process |
 //! | [`engine`] | what the rules of every node must be: pure |
 //! | [`fault`] | what it can be told to do wrong |
+//! | [`paper`] | the same cluster without a kernel: what would become of each flow |
 //! | [`address`] | the address plan |
 //! | [`channel`], [`message`] | how the two sides talk |
 
@@ -21,6 +22,7 @@ mod engine;
 pub mod fault;
 mod message;
 mod options;
+pub mod paper;
 mod world;
 
 pub use address::{Families, MAX_NODES};

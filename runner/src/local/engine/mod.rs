@@ -9,6 +9,7 @@
 //! | [`compile`] | policies to rules, for the pods of one node |
 //! | [`services`] | Services to translations |
 //! | [`ruleset`], [`ranges`] | the rules of a node, as values |
+//! | [`walk`] | what becomes of a connection under such rules, without a kernel |
 
 pub(crate) mod compile;
 pub(crate) mod memory;
@@ -17,6 +18,7 @@ pub(crate) mod ranges;
 pub(crate) mod read;
 pub(crate) mod ruleset;
 pub(crate) mod selector;
-mod services;
+pub(crate) mod services;
 pub(crate) mod tier;
 pub(crate) mod view;
+pub(crate) mod walk;

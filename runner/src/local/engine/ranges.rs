@@ -78,6 +78,13 @@ impl Ranges {
         self.0.is_empty()
     }
 
+    /// Whether an address is in one of them; it has to be of their family.
+    pub(crate) fn contain(&self, address: IpAddr) -> bool {
+        let (_, number) = number(address);
+        let at = self.0.partition_point(|(_, last)| *last < number);
+        self.0.get(at).is_some_and(|(first, _)| *first <= number)
+    }
+
     /// First and last address of each range.
     pub(crate) fn bounds(&self, kind: Kind) -> impl Iterator<Item = (IpAddr, IpAddr)> {
         self.0.iter().map(move |(first, last)| (address(kind, *first), address(kind, *last)))
@@ -147,5 +154,12 @@ mod tests {
         assert_eq!(ranges.0, [(0, u128::MAX)]);
         ranges.remove(5, u128::MAX);
         assert_eq!(ranges.0, [(0, 4)]);
+    }
+
+    #[test]
+    fn both_ends_of_a_range_are_in_it() {
+        let ranges = Ranges(vec![(10, 20), (30, 30)]);
+        let inside = [9, 10, 20, 21, 29, 30, 31].map(|number| ranges.contain(address(Kind::V4, number)));
+        assert_eq!(inside, [false, true, true, false, false, true, false]);
     }
 }

@@ -103,11 +103,7 @@ impl World {
             watched: watch::Sender::default(),
             model: Mutex::new(model),
             enforcer,
-            // That pods which are gone are still remembered shows when others have their addresses.
-            reuse: match fault {
-                Some(Fault::GonePodsStayPeers | Fault::GonePodsStaySubjects) => Reuse::Soon,
-                _ => Reuse::Last,
-            },
+            reuse: Reuse::with(fault),
         };
         world.start_system().await?;
         Ok((world, Answer::Ready { nodes: addresses }))

@@ -1,0 +1,196 @@
+//! The flows of a run that can be compared with what a fault would do.
+
+use super::{
+    script::{Prediction, Script, Seen, Stage},
+    suspect::Suspect,
+};
+use crate::local::{MAX_NODES, paper::Fate};
+use flowproof_core::{
+    flow::{Expectation, Family},
+    name::Workload,
+    outcome::{End, FlowOutcome, Outcome, ScenarioOutcome},
+    place::{Node, place},
+    scenario::Scenario,
+    verdict::{Kind, Reason},
+};
+use std::collections::BTreeMap;
+
+/// A run beside the scenarios that it played.
+pub struct Observed<'a> {
+    /// The scenarios that can be compared.
+    pub scenarios: Vec<Played<'a>>,
+    /// Names of the nodes, in the order of their numbers on paper.
+    pub nodes: Vec<String>,
+    /// What cannot be compared, a line each: scenarios that changed, kinds of policies that the local cluster does not know.
+    pub left_out: Vec<String>,
+    /// Flows that are neither matched nor mismatched, or about which paper and API disagree.
+    pub unclear: usize,
+}
+
+/// A scenario that was played, and its flows.
+pub struct Played<'a> {
+    /// It.
+    pub scenario: &'a Scenario,
+    /// Where its pods ran.
+    pub stage: Stage,
+    /// Its flows that are matched or mismatched.
+    pub flows: Vec<Judged<'a>>,
+    script: Script<'a>,
+}
+
+/// A flow and its verdict.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged<'a> {
+    /// Number of the step, from 0; that behind the last is for after everything was deleted.
+    pub step: usize,
+    /// Title of the step.
+    pub title: &'a str,
+    /// The flow.
+    pub flow: &'a FlowOutcome,
+    /// Whether it was mismatched.
+    pub wrong: bool,
+}
+
+/// What a suspect would do to a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Would {
+    /// Nothing.
+    Agree,
+    /// It may be wrong for a while.
+    Flicker,
+    /// It is wrong.
+    Differ,
+}
+
+impl<'a> Observed<'a> {
+    /// Puts a run beside the scenarios that it played.
+    #[must_use]
+    pub fn of(outcome: &'a Outcome, scenarios: &'a [Scenario]) -> Self {
+        let nodes: Vec<String> = outcome
+            .cluster
+            .nodes
+            .iter()
+            .filter(|node| node.unusable.is_none())
+            .map(|node| node.name.clone())
+            .take(usize::from(MAX_NODES))
+            .collect();
+        let mut observed = Self { scenarios: Vec::new(), nodes, left_out: Vec::new(), unclear: 0 };
+        for played in outcome.scenarios.iter().filter(|played| !played.steps.is_empty()) {
+            match observed.put_beside(played, scenarios) {
+                Ok(played) => observed.scenarios.push(played),
+                Err(why) => observed.left_out.push(format!("{}: {why}", played.file)),
+            }
+        }
+        observed
+    }
+
+    /// Number of flows that were mismatched, and of all.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        let all = self.scenarios.iter().flat_map(|played| &played.flows);
+        (all.clone().filter(|judged| judged.wrong).count(), all.count())
+    }
+
+    fn put_beside(&mut self, played: &'a ScenarioOutcome, all: &'a [Scenario]) -> Result<Played<'a>, String> {
+        let scenario = all
+            .iter()
+            .find(|scenario| scenario.file == played.file)
+            .ok_or("the scenario is not among those that were given")?;
+        if scenario.live {
+            return Err("its policies are the cluster's own".to_owned());
+        }
+        let titles = scenario.steps.iter().zip(&played.steps);
+        if played.steps.len() > scenario.steps.len()
+            || titles.clone().any(|(step, seen)| step.title != seen.title)
+        {
+            return Err("it has changed since the run".to_owned());
+        }
+        if played.end == End::Played && played.steps.len() < scenario.steps.len() {
+            return Err("it has changed since the run".to_owned());
+        }
+        let stage = self.stage(scenario, played);
+        let script = Script::of(scenario, &stage, None).map_err(|refused| refused.to_string())?;
+        let right = script.predict(None);
+        let restored = played.restore.iter().map(|step| (scenario.steps.len(), step));
+        let mut flows = Vec::new();
+        for (number, step) in played.steps.iter().enumerate().chain(restored) {
+            for flow in &step.flows {
+                let known = right.get(number).and_then(|step| step.get(&(flow.flow.clone(), flow.family)));
+                let agrees = known.is_some_and(|seen| would(flow.expectation, *seen) == Some(Would::Agree));
+                match flow.verdict {
+                    Kind::Matched | Kind::Mismatched if agrees && flow.reason != Reason::NoLongerDeviates => {
+                        let wrong = flow.verdict == Kind::Mismatched;
+                        flows.push(Judged { step: number, title: &step.title, flow, wrong });
+                    }
+                    Kind::Unspecified => {}
+                    _ => self.unclear += 1,
+                }
+            }
+        }
+        Ok(Played { scenario, stage, flows, script })
+    }
+
+    /// Where the pods ran: as the evidence says, and for those of which nothing is said as the run would place them.
+    fn stage(&self, scenario: &Scenario, played: &ScenarioOutcome) -> Stage {
+        let number = |name: &str| {
+            let at = self.nodes.iter().position(|node| node == name)?;
+            u8::try_from(at + 1).ok()
+        };
+        let nodes: Vec<Node> =
+            self.nodes.iter().map(|name| Node { name: name.clone(), ..Node::default() }).collect();
+        let planned = place(&scenario.topology, &nodes, 0).unwrap_or_default();
+        let mut placed: BTreeMap<Workload, u8> =
+            planned.into_iter().filter_map(|(workload, node)| Some((workload, number(&node)?))).collect();
+        for flow in played.steps.iter().flat_map(|step| &step.flows) {
+            let ends = [
+                (&flow.source, Some(&flow.evidence.source_node)),
+                (&flow.target, flow.evidence.destination_node.as_ref()),
+            ];
+            for (name, node) in ends {
+                if let (Ok(workload), Some(node)) = (name.parse(), node.and_then(|node| number(node))) {
+                    placed.insert(workload, node);
+                }
+            }
+        }
+        Stage { placed, nodes: u8::try_from(self.nodes.len()).unwrap_or(MAX_NODES).max(1) }
+    }
+}
+
+impl<'a> Played<'a> {
+    /// What a suspect would do to each flow, in the order of [`flows`](Self::flows).
+    #[must_use]
+    pub fn would(&self, suspect: Suspect) -> Vec<Would> {
+        let own = suspect
+            .reuses_addresses()
+            .then(|| Script::of(self.scenario, &self.stage, Some(suspect.fault)).ok())
+            .flatten();
+        let prediction: Prediction = own.as_ref().unwrap_or(&self.script).predict(Some(suspect));
+        let of = |judged: &Judged<'a>| {
+            let key: (String, Family) = (judged.flow.flow.clone(), judged.flow.family);
+            let seen = prediction.get(judged.step).and_then(|step| step.get(&key));
+            seen.and_then(|seen| would(judged.flow.expectation, *seen)).unwrap_or(Would::Agree)
+        };
+        self.flows.iter().map(of).collect()
+    }
+}
+
+/// Whether a flow that must do this is wrong when this is seen of it; `None` when either is open.
+#[must_use]
+pub fn would(expectation: Expectation, seen: Seen) -> Option<Would> {
+    let (first, settled) = (is_wrong(expectation, seen.first)?, is_wrong(expectation, seen.settled)?);
+    Some(match (first, settled) {
+        (_, true) => Would::Differ,
+        (true, false) => Would::Flicker,
+        (false, false) => Would::Agree,
+    })
+}
+
+fn is_wrong(expectation: Expectation, fate: Fate) -> Option<bool> {
+    Some(match (expectation, fate) {
+        (Expectation::Unspecified, _) | (_, Fate::Depends) => return None,
+        (Expectation::Allow, fate) => fate != Fate::Answered,
+        (Expectation::Deny, fate) => fate == Fate::Answered,
+        (Expectation::Drop, fate) => fate != Fate::Dropped,
+        (Expectation::Reject, fate) => fate != Fate::Refused,
+    })
+}

@@ -1,0 +1,275 @@
+//! The suspects, by how much of what was seen they explain.
+
+use super::{
+    observed::{Observed, Would},
+    suspect::{Place, Suspect},
+};
+use crate::local::fault::FaultInfo;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Name and version of the JSON form.
+pub const SCHEMA: &str = "flowproof.diagnosis/1";
+
+/// Suspects that are shown, groups that cannot be told apart counting as one.
+const SHOWN: usize = 3;
+
+/// Suspects that are tried in pairs.
+const PAIRED: usize = 24;
+
+/// What a run looks like.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Diagnosis {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// Flows that were mismatched.
+    pub mismatched: usize,
+    /// Flows that matched.
+    pub matched: usize,
+    /// Flows that are neither, and take no part.
+    pub unclear: usize,
+    /// What could not be compared, a line each.
+    pub left_out: Vec<String>,
+    /// The likenesses, the best one first; none when no known fault is like it.
+    pub likenesses: Vec<Likeness>,
+}
+
+/// Suspects that would all make the same flows wrong, and what these flows are.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Likeness {
+    /// What would be wrong: one suspect, or two that act together; every entry stands for the same flows.
+    pub suspects: Vec<Vec<Accused>>,
+    /// Mismatched flows that would be wrong with it.
+    pub explains: usize,
+    /// Mismatched flows that would not.
+    pub leaves: usize,
+    /// Flows that matched and would be wrong with it.
+    pub contradicts: usize,
+    /// The flows that it explains: file, step and flow.
+    pub flows: Vec<Explained>,
+    #[serde(skip)]
+    sets: Vec<Vec<Suspect>>,
+}
+
+/// A suspect.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Accused {
+    /// The fault.
+    pub fault: &'static FaultInfo,
+    /// Where the network would have it; empty for everywhere.
+    pub place: String,
+}
+
+/// A flow that a likeness explains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explained {
+    /// The scenario's file.
+    pub file: String,
+    /// Title of the step.
+    pub step: String,
+    /// The flow.
+    pub flow: String,
+}
+
+impl Likeness {
+    /// Whether it explains every mismatch and contradicts no match.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.leaves == 0 && self.contradicts == 0
+    }
+
+    /// Each set of suspects that makes the same flows wrong.
+    pub fn sets(&self) -> impl Iterator<Item = &[Suspect]> {
+        self.sets.iter().map(Vec::as_slice)
+    }
+}
+
+impl Diagnosis {
+    /// Whether some likeness explains everything.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.likenesses.first().is_some_and(Likeness::fits)
+    }
+}
+
+/// What suspects would do to all flows, in one list.
+type Effects = Vec<Would>;
+
+/// Ranks the known faults by how much they explain of a run.
+#[must_use]
+pub fn diagnose(observed: &Observed<'_>) -> Diagnosis {
+    diagnose_among(observed, &Suspect::everywhere().collect::<Vec<_>>())
+}
+
+/// The same among these faults.
+#[must_use]
+pub fn diagnose_among(observed: &Observed<'_>, suspects: &[Suspect]) -> Diagnosis {
+    let wrong: Vec<bool> =
+        observed.scenarios.iter().flat_map(|played| &played.flows).map(|judged| judged.wrong).collect();
+    let mut ranks = Vec::new();
+    if wrong.contains(&true) {
+        let all = tried(observed, suspects.iter().map(|suspect| vec![*suspect]), &wrong);
+        let mut touching: Vec<Tried> = all.into_iter().filter(|tried| tried.score.explains > 0).collect();
+        if !touching.iter().any(|tried| tried.score.fits()) {
+            let places: Vec<Suspect> = touching
+                .iter()
+                .flat_map(|tried| tried.suspects[0].elsewhere(observed.nodes.len() as u8))
+                .collect();
+            let placed = tried(observed, places.into_iter().map(|suspect| vec![suspect]), &wrong);
+            touching.extend(placed.into_iter().filter(|tried| tried.score.explains > 0));
+        }
+        touching.sort_by_key(Tried::key);
+        if !touching.iter().any(|tried| tried.score.fits()) {
+            touching.extend(pairs(&touching, &wrong));
+            touching.sort_by_key(Tried::key);
+        }
+        ranks = touching;
+    }
+    let (mismatched, all) = observed.counts();
+    Diagnosis {
+        schema: SCHEMA,
+        mismatched,
+        matched: all - mismatched,
+        unclear: observed.unclear,
+        left_out: observed.left_out.clone(),
+        likenesses: groups(observed, ranks),
+    }
+}
+
+/// Suspects, what they would do, and how that compares with what was seen.
+struct Tried {
+    suspects: Vec<Suspect>,
+    effects: Effects,
+    score: Score,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Score {
+    explains: usize,
+    /// Of those, flows that would be wrong for a while only.
+    faintly: usize,
+    leaves: usize,
+    contradicts: usize,
+}
+
+impl Score {
+    fn of(effects: &[Would], wrong: &[bool]) -> Self {
+        let count = |pick: fn(Would, bool) -> bool| {
+            effects.iter().zip(wrong).filter(|(effect, wrong)| pick(**effect, **wrong)).count()
+        };
+        Self {
+            explains: count(|effect, wrong| wrong && effect != Would::Agree),
+            faintly: count(|effect, wrong| wrong && effect == Would::Flicker),
+            leaves: count(|effect, wrong| wrong && effect == Would::Agree),
+            contradicts: count(|effect, wrong| !wrong && effect == Would::Differ),
+        }
+    }
+
+    fn fits(self) -> bool {
+        self.leaves == 0 && self.contradicts == 0
+    }
+}
+
+impl Tried {
+    /// The smallest goes first: what leaves or contradicts little, then what says it plainly, then what supposes little.
+    fn key(&self) -> (usize, usize, usize, Vec<Suspect>) {
+        let supposes = self.suspects.iter().map(|suspect| match suspect.place {
+            Place::Everywhere => 1,
+            _ => 2,
+        });
+        (
+            self.score.leaves + self.score.contradicts,
+            self.score.faintly,
+            supposes.sum(),
+            self.suspects.clone(),
+        )
+    }
+}
+
+fn tried(
+    observed: &Observed<'_>,
+    suspects: impl Iterator<Item = Vec<Suspect>>,
+    wrong: &[bool],
+) -> Vec<Tried> {
+    suspects
+        .map(|suspects| {
+            let effects: Effects =
+                observed.scenarios.iter().flat_map(|played| played.would(suspects[0])).collect();
+            let score = Score::of(&effects, wrong);
+            Tried { suspects, effects, score }
+        })
+        .collect()
+}
+
+/// Two faults at once: a flow is taken to be wrong when it would be with either.
+fn pairs(singles: &[Tried], wrong: &[bool]) -> Vec<Tried> {
+    let modest: Vec<&Tried> = singles.iter().take(PAIRED).collect();
+    let mut pairs = Vec::new();
+    for (at, one) in modest.iter().enumerate() {
+        for other in &modest[at + 1..] {
+            let effects: Effects =
+                one.effects.iter().zip(&other.effects).map(|(one, other)| *one.max(other)).collect();
+            let score = Score::of(&effects, wrong);
+            let better = score.explains > one.score.explains.max(other.score.explains);
+            if better && one.suspects[0].fault != other.suspects[0].fault {
+                pairs.push(Tried { suspects: vec![one.suspects[0], other.suspects[0]], effects, score });
+            }
+        }
+    }
+    pairs
+}
+
+/// Joins what would make the same flows wrong, and keeps what is worth showing.
+fn groups(observed: &Observed<'_>, ranks: Vec<Tried>) -> Vec<Likeness> {
+    let fits = ranks.first().is_some_and(|best| best.score.fits());
+    let mut groups: Vec<(Effects, Likeness)> = Vec::new();
+    let mut known: BTreeMap<Effects, usize> = BTreeMap::new();
+    for tried in ranks {
+        if fits && !tried.score.fits() {
+            break;
+        }
+        if let Some(at) = known.get(&tried.effects) {
+            let simplest = groups[*at].1.sets[0].len();
+            if tried.suspects.len() == simplest {
+                groups[*at].1.suspects.push(accused(observed, &tried.suspects));
+                groups[*at].1.sets.push(tried.suspects);
+            }
+            continue;
+        }
+        // What contradicts as much as it explains is like nothing that was seen.
+        if groups.len() == SHOWN || tried.score.contradicts >= tried.score.explains {
+            continue;
+        }
+        known.insert(tried.effects.clone(), groups.len());
+        let judged = observed.scenarios.iter().flat_map(|played| {
+            played.flows.iter().map(move |judged| (played.scenario.file.as_str(), judged))
+        });
+        let flows = judged
+            .zip(&tried.effects)
+            .filter(|((_, judged), effect)| judged.wrong && **effect != Would::Agree)
+            .map(|((file, judged), _)| Explained {
+                file: file.to_owned(),
+                step: judged.title.to_owned(),
+                flow: format!("{} ({})", judged.flow.flow, judged.flow.family),
+            })
+            .collect();
+        let likeness = Likeness {
+            suspects: vec![accused(observed, &tried.suspects)],
+            explains: tried.score.explains,
+            leaves: tried.score.leaves,
+            contradicts: tried.score.contradicts,
+            flows,
+            sets: vec![tried.suspects],
+        };
+        groups.push((tried.effects, likeness));
+    }
+    groups.into_iter().map(|(_, likeness)| likeness).collect()
+}
+
+fn accused(observed: &Observed<'_>, suspects: &[Suspect]) -> Vec<Accused> {
+    let of = |suspect: &Suspect| Accused {
+        fault: suspect.fault.info(),
+        place: suspect.place.words(&observed.nodes),
+    };
+    suspects.iter().map(of).collect()
+}

@@ -1,0 +1,95 @@
+//! A fault at a place: what a network may have.
+
+use crate::local::fault::Fault;
+use flowproof_core::flow::Family;
+use serde::Serialize;
+use std::fmt;
+
+/// A fault, and where the network has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Suspect {
+    /// Which.
+    pub fault: Fault,
+    /// Where.
+    pub place: Place,
+}
+
+/// Where a network has a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// Wherever it can show.
+    Everywhere,
+    /// On the node of this number only, from 1.
+    Node(u8),
+    /// Between pods of one node only.
+    WithinNodes,
+    /// Between pods of different nodes only.
+    BetweenNodes,
+    /// In one address family only.
+    Only(Family),
+    /// Through Services only.
+    ThroughServices,
+}
+
+impl Suspect {
+    /// All faults that can be wrong, everywhere.
+    pub fn everywhere() -> impl Iterator<Item = Self> {
+        Fault::all().map(|fault| Self { fault, place: Place::Everywhere })
+    }
+
+    /// Whether the network does the right thing, but late.
+    #[must_use]
+    pub fn is_late(self) -> bool {
+        self.fault == Fault::LateByTenSeconds
+    }
+
+    /// Whether it goes away by itself after a while.
+    #[must_use]
+    pub fn fades(self) -> bool {
+        self.fault == Fault::StartupWindow
+    }
+
+    /// Whether it shows only where an address is used again, so that the network has to do that.
+    #[must_use]
+    pub fn reuses_addresses(self) -> bool {
+        matches!(self.fault, Fault::GonePodsStayPeers | Fault::GonePodsStaySubjects)
+    }
+
+    /// The places beside [`Place::Everywhere`] where it may be.
+    pub fn elsewhere(self, nodes: u8) -> impl Iterator<Item = Self> {
+        let node = (1..=nodes).map(Place::Node).filter(move |_| nodes > 1);
+        let others = [
+            Place::WithinNodes,
+            Place::BetweenNodes,
+            Place::Only(Family::V4),
+            Place::Only(Family::V6),
+            Place::ThroughServices,
+        ];
+        node.chain(others).map(move |place| Self { place, ..self })
+    }
+}
+
+impl Place {
+    /// The place in words, behind a sentence on the fault; `nodes` are the names of the nodes, in order.
+    #[must_use]
+    pub fn words(self, nodes: &[String]) -> String {
+        match self {
+            Self::Everywhere => String::new(),
+            Self::Node(number) => {
+                let name = nodes.get(usize::from(number.saturating_sub(1)));
+                name.map_or_else(|| format!("on node {number} only"), |name| format!("on {name} only"))
+            }
+            Self::WithinNodes => "between pods of one node only".to_owned(),
+            Self::BetweenNodes => "between nodes only".to_owned(),
+            Self::Only(family) => format!("over {family} only"),
+            Self::ThroughServices => "through Services only".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Suspect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.fault.info().name)
+    }
+}

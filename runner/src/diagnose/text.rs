@@ -1,0 +1,142 @@
+//! A diagnosis for people.
+
+use super::{
+    apart::{self, Test},
+    rank::{Accused, Diagnosis, Likeness},
+};
+use crate::report::counted;
+use flowproof_core::scenario::Scenario;
+use std::fmt::Write as _;
+
+/// Flows of a likeness that are shown.
+const FLOWS: usize = 5;
+
+/// Writes a diagnosis. `scenarios` are those among which a test is looked for that tells likenesses apart.
+#[must_use]
+pub fn text(diagnosis: &Diagnosis, scenarios: &[Scenario]) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "{}", headline(diagnosis));
+    for left_out in &diagnosis.left_out {
+        let _ = writeln!(out, "  not compared: {left_out}");
+    }
+    for likeness in &diagnosis.likenesses {
+        out.push('\n');
+        one(&mut out, likeness, diagnosis);
+    }
+    let firsts: Vec<_> = diagnosis.likenesses.iter().filter_map(|likeness| likeness.sets().next()).collect();
+    if let [first, second, ..] = firsts[..]
+        && let Some(test) = apart::test(scenarios, first, second)
+    {
+        let _ = write!(out, "\nTo tell the first from the second, run {}\n{}", test.file, difference(&test));
+    }
+    for likeness in diagnosis.likenesses.iter().filter(|likeness| likeness.suspects.len() > 1).take(1) {
+        let mut sets = likeness.sets();
+        if let (Some(first), Some(second)) = (sets.next(), sets.next())
+            && let Some(test) = apart::test(scenarios, first, second)
+        {
+            let names = [&likeness.suspects[0], &likeness.suspects[1]].map(|suspects| names(suspects));
+            let _ = write!(
+                out,
+                "\nTo tell {} from {}, run {}\n{}",
+                names[0],
+                names[1],
+                test.file,
+                difference(&test)
+            );
+        }
+    }
+    if !diagnosis.likenesses.is_empty() {
+        out.push_str(
+            "\nThis is a likeness, not a proof: it says which known fault would make the same flows fail.\n",
+        );
+    }
+    out
+}
+
+/// The diagnosis in at most three lines, for the end of a run.
+#[must_use]
+pub fn brief(diagnosis: &Diagnosis) -> String {
+    let mut out = headline(diagnosis);
+    out.push('\n');
+    if let Some(best) = diagnosis.likenesses.first() {
+        let _ = writeln!(out, "  {}", suspicion(&best.suspects[0]));
+        let more = best.suspects.len() - 1;
+        let others = if more > 0 {
+            format!("; {} would look the same", counted(more, "other fault", "other faults"))
+        } else {
+            String::new()
+        };
+        let _ = writeln!(out, "  {}{others}", reach(best, diagnosis));
+    }
+    out
+}
+
+fn headline(diagnosis: &Diagnosis) -> String {
+    let unclear = match diagnosis.unclear {
+        0 => String::new(),
+        count => format!(" ({} left out as unclear)", counted(count, "flow", "flows")),
+    };
+    let mismatched = counted(diagnosis.mismatched, "mismatched flow", "mismatched flows");
+    match (diagnosis.mismatched, diagnosis.likenesses.first()) {
+        (0, _) => format!("diagnosis: nothing to explain: no flow is mismatched{unclear}"),
+        (_, None) => format!("diagnosis: none of the known faults looks like this: {mismatched}{unclear}"),
+        (_, Some(best)) if best.fits() => {
+            format!("diagnosis: a known fault explains all of this: {mismatched}{unclear}")
+        }
+        (_, Some(_)) => {
+            format!(
+                "diagnosis: no known fault explains all of this, some explain a part: {mismatched}{unclear}"
+            )
+        }
+    }
+}
+
+fn one(out: &mut String, likeness: &Likeness, diagnosis: &Diagnosis) {
+    for suspects in &likeness.suspects {
+        let _ = writeln!(out, "  {}", suspicion(suspects));
+        for accused in suspects {
+            let seen: Vec<_> =
+                accused.fault.references.iter().copied().filter(|seen| *seen != "mutant").collect();
+            if !seen.is_empty() {
+                let _ = writeln!(out, "      seen in {}", seen.join(", "));
+            }
+        }
+    }
+    let _ = writeln!(out, "    {}", reach(likeness, diagnosis));
+    for explained in likeness.flows.iter().take(FLOWS) {
+        let _ = writeln!(out, "      ✘ {}  {}", explained.flow, explained.file);
+    }
+    if likeness.flows.len() > FLOWS {
+        let _ = writeln!(out, "      … and {} more", likeness.flows.len() - FLOWS);
+    }
+}
+
+fn suspicion(suspects: &[Accused]) -> String {
+    let of = |accused: &Accused| {
+        let place = if accused.place.is_empty() { String::new() } else { format!(", {}", accused.place) };
+        format!("{}: {}{place}", accused.fault.name, accused.fault.summary)
+    };
+    suspects.iter().map(of).collect::<Vec<_>>().join("; and ")
+}
+
+fn names(suspects: &[Accused]) -> String {
+    suspects.iter().map(|accused| accused.fault.name).collect::<Vec<_>>().join(" and ")
+}
+
+fn reach(likeness: &Likeness, diagnosis: &Diagnosis) -> String {
+    let explains = match (likeness.explains, likeness.leaves) {
+        (1, 0) => "explains the mismatch".to_owned(),
+        (all, 0) => format!("explains all {all} mismatches"),
+        (some, left) => format!("explains {some} of {} mismatches", some + left),
+    };
+    let agrees = match likeness.contradicts {
+        0 => format!("agrees with all {} matches", diagnosis.matched),
+        count => format!("contradicts {count} of {} matches", diagnosis.matched),
+    };
+    format!("{explains}, {agrees}")
+}
+
+fn difference(test: &Test) -> String {
+    let (first, second) = if test.wrong_with_first { ("fails", "passes") } else { ("passes", "fails") };
+    format!("    {} {first} with the former and {second} with the latter\n", test.flow)
+}

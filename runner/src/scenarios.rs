@@ -1,11 +1,12 @@
 //! Finds scenarios on disk, or takes the shipped ones, and reads them.
 
 use crate::{
+    local::fault::Fault,
     problems::FileProblems,
     sources::{self, STDIN},
 };
 use flowproof_core::{
-    parse::{self, Deviation, Loaded, MAX_FILE_BYTES, MAX_MANIFEST_BYTES},
+    parse::{self, Deviation, DeviationSubject, Loaded, MAX_FILE_BYTES, MAX_MANIFEST_BYTES},
     scenario::Scenario,
 };
 use serde_json::{Value, json};
@@ -134,24 +135,24 @@ pub fn shipped() -> Result<Vec<Scenario>, Vec<FileProblems>> {
 }
 
 /// Reads the known deviations that go with the scenarios of these paths: of each directory, and of each file's directory,
-/// the file [`KNOWN_DEVIATIONS`] in it or in the nearest one above that has it; of no path, the shipped ones.
+/// the file [`KNOWN_DEVIATIONS`] in it or in the nearest one above that has it; of no path, the shipped ones. The shipped ones that name
+/// a fault go with every scenario.
 pub fn known_deviations(paths: &[PathBuf]) -> Result<Vec<Deviation>, Vec<FileProblems>> {
-    let mut found = Vec::new();
+    let faults: Vec<&str> = Fault::all().map(|fault| fault.info().name).collect();
     let mut problems = Vec::new();
-    let mut keep = |file: String, bytes: &[u8]| match parse::deviations(&file, bytes) {
-        Ok(deviations) => found.extend(deviations),
-        Err(wrong) => {
+    let mut read = |file: String, bytes: &[u8]| {
+        parse::deviations(&file, bytes, &faults).unwrap_or_else(|wrong| {
             problems.push(FileProblems::Wrong { problems: wrong, texts: [(file, text(bytes))].into() });
-        }
+            Vec::new()
+        })
     };
-    if paths.is_empty() {
-        keep(format!("scenarios/{KNOWN_DEVIATIONS}"), SHIPPED_DEVIATIONS.as_bytes());
-    }
+    let mut found = read(format!("scenarios/{KNOWN_DEVIATIONS}"), SHIPPED_DEVIATIONS.as_bytes());
+    found.retain(|entry| paths.is_empty() || matches!(entry.subject, DeviationSubject::Fault(_)));
     let mut unreadable_files = Vec::new();
     let files: BTreeSet<PathBuf> = paths.iter().filter_map(|path| deviations_for(path)).collect();
     for path in files {
         match contents(&path) {
-            Ok(bytes) => keep(path.display().to_string(), &bytes),
+            Ok(bytes) => found.extend(read(path.display().to_string(), &bytes)),
             Err(error) => unreadable_files.push(unreadable(&path, &error)),
         }
     }

@@ -303,6 +303,9 @@ pub struct PlayArgs {
     /// Play only scenarios whose file or claim contains this; may be given more than once
     #[arg(long, value_name = "TEXT")]
     pub filter: Vec<String>,
+    /// Count known deviations of the network plugin as mismatches
+    #[arg(long)]
+    pub strict: bool,
     /// Let flows go to the cluster's own Services, with bare TCP connects that carry nothing
     #[arg(long)]
     pub touch_live: bool,

@@ -5,7 +5,7 @@ use super::{
     args::{CheckArgs, PlayArgs},
     diagnose,
     output::{is_stdout, summary, write_to},
-    run::{Play, cluster, kind, may_play, problems, scenarios_of, settings},
+    run::{Play, cluster, deviations, kind, may_play, scenarios_of, settings},
     say,
     session::Session,
 };
@@ -18,7 +18,6 @@ use crate::{
     cluster::Cluster,
     report::live::{Remark, Style},
     run::{Progress, Settings, run_id},
-    scenarios,
 };
 use flowproof_core::outcome::{End, Outcome, ScenarioOutcome};
 use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
@@ -32,7 +31,7 @@ const DEPLOY: Duration = Duration::from_secs(45);
 pub async fn check(args: Box<CheckArgs>) -> Result<u8, Failure> {
     let play = &args.play;
     let suite = if args.nodes_only { Vec::new() } else { scenarios_of(play)? };
-    let deviations = scenarios::known_deviations(&play.paths).map_err(|wrong| problems(&wrong))?;
+    let deviations = deviations(play)?;
     play.outputs.check()?;
     let kind = kind(play);
     may_play(play, kind, &suite)?;

@@ -72,7 +72,7 @@ async fn carry_out(
 ) -> Result<u8, Failure> {
     let scenarios = scenarios_of(args)?;
     may_play(args, kind, &scenarios)?;
-    let deviations = scenarios::known_deviations(&args.paths).map_err(|wrong| problems(&wrong))?;
+    let deviations = deviations(args)?;
     if watch.is_some()
         && scenarios.len() > 1
         && let Some(alone) = scenarios.iter().find(|scenario| scenario.must_run_alone())
@@ -164,6 +164,12 @@ pub fn scenarios_of(args: &PlayArgs) -> Result<Vec<Scenario>, Failure> {
         }
     };
     Ok(placed.into_iter().map(|scenario| variant::via(scenario, via)).collect())
+}
+
+/// The known deviations that go with the scenarios of the arguments.
+pub fn deviations(args: &PlayArgs) -> Result<Vec<Deviation>, Failure> {
+    let known = scenarios::known_deviations(&args.paths).map_err(|wrong| problems(&wrong))?;
+    Ok(if args.strict { Vec::new() } else { known })
 }
 
 pub fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>, Failure> {

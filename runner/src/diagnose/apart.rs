@@ -5,11 +5,7 @@ use super::{
     script::{Script, Stage},
     suspect::Suspect,
 };
-use flowproof_core::{
-    flow::Family,
-    place::{Node, place},
-    scenario::Scenario,
-};
+use flowproof_core::{flow::Family, scenario::Scenario};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -40,11 +36,7 @@ pub fn test(scenarios: &[Scenario], one: &[Suspect], other: &[Suspect]) -> Optio
 }
 
 fn differs(scenario: &Scenario, one: &[Suspect], other: &[Suspect]) -> Option<Test> {
-    let nodes = ["node1", "node2"].map(|name| Node { name: name.to_owned(), ..Node::default() });
-    let placed = place(&scenario.topology, &nodes, 0).ok()?;
-    let number = |node: &str| if node == "node1" { 1 } else { 2 };
-    let placed = placed.into_iter().map(|(workload, node)| (workload, number(&node))).collect();
-    let stage = Stage { placed, nodes: 2 };
+    let stage = Stage::planned(&scenario.topology);
     let (first, second) = (effects(scenario, &stage, one)?, effects(scenario, &stage, other)?);
     let ((step, flow, _), wrong) = first.iter().find(|(key, effect)| {
         let opposite = second.get(*key);

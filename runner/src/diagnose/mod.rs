@@ -11,9 +11,11 @@
 //! | [`observed`] | the flows of a run that can be compared |
 //! | [`rank`] | the suspects, by how much they explain |
 //! | [`apart`] | which scenario tells two suspects apart |
+//! | [`known`] | the flows that differ because a network is known to have a fault |
 //! | [`text`] | the result for people |
 
 pub mod apart;
+pub mod known;
 pub mod observed;
 pub mod rank;
 pub mod script;

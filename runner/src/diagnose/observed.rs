@@ -13,7 +13,10 @@ use flowproof_core::{
     scenario::Scenario,
     verdict::{Kind, Reason},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+/// What a fault delays is late by more than this.
+const LATE: Duration = Duration::from_secs(8);
 
 /// A run beside the scenarios that it played.
 pub struct Observed<'a> {
@@ -117,8 +120,9 @@ impl<'a> Observed<'a> {
             for flow in &step.flows {
                 let known = right.get(number).and_then(|step| step.get(&(flow.flow.clone(), flow.family)));
                 let agrees = known.is_some_and(|seen| would(flow.expectation, *seen) == Some(Would::Agree));
+                let counts = agrees && flow.reason != Reason::NoLongerDeviates && !is_slow(flow);
                 match flow.verdict {
-                    Kind::Matched | Kind::Mismatched if agrees && flow.reason != Reason::NoLongerDeviates => {
+                    Kind::Matched | Kind::Mismatched if counts => {
                         let wrong = flow.verdict == Kind::Mismatched;
                         flows.push(Judged { step: number, title: &step.title, flow, wrong });
                     }
@@ -174,6 +178,12 @@ impl<'a> Played<'a> {
     }
 }
 
+/// Whether a flow was right, and late by less than a fault makes it: the machine or the network was slow.
+fn is_slow(flow: &FlowOutcome) -> bool {
+    let after = flow.evidence.enforced_after_ms.map(Duration::from_millis);
+    flow.reason == Reason::TooLate && after.is_none_or(|after| after < LATE)
+}
+
 /// Whether a flow that must do this is wrong when this is seen of it; `None` when either is open.
 #[must_use]
 pub fn would(expectation: Expectation, seen: Seen) -> Option<Would> {
@@ -183,6 +193,16 @@ pub fn would(expectation: Expectation, seen: Seen) -> Option<Would> {
         (true, false) => Would::Flicker,
         (false, false) => Would::Agree,
     })
+}
+
+/// Whether a fate is that of an allowed or a denied flow; `None` when it is open.
+#[must_use]
+pub fn decided(fate: Fate) -> Option<Expectation> {
+    match fate {
+        Fate::Answered => Some(Expectation::Allow),
+        Fate::Dropped | Fate::Refused => Some(Expectation::Deny),
+        Fate::Depends => None,
+    }
 }
 
 fn is_wrong(expectation: Expectation, fate: Fate) -> Option<bool> {

@@ -6,13 +6,16 @@ use super::{
 };
 use crate::local::fault::FaultInfo;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 /// Name and version of the JSON form.
 pub const SCHEMA: &str = "flowproof.diagnosis/1";
 
 /// Suspects that are shown, groups that cannot be told apart counting as one.
 const SHOWN: usize = 3;
+
+/// Suspects that are tried at single places.
+const PLACED: usize = 16;
 
 /// Suspects that are tried in pairs.
 const PAIRED: usize = 24;
@@ -110,9 +113,13 @@ pub fn diagnose_among(observed: &Observed<'_>, suspects: &[Suspect]) -> Diagnosi
     if wrong.contains(&true) {
         let all = tried(observed, suspects.iter().map(|suspect| vec![*suspect]), &wrong);
         let mut touching: Vec<Tried> = all.into_iter().filter(|tried| tried.score.explains > 0).collect();
+        touching.sort_by_key(Tried::key);
         if !touching.iter().any(|tried| tried.score.fits()) {
+            // What explains little everywhere explains less at one place; what contradicts much may contradict nothing there.
+            touching.sort_by_key(|tried| Reverse(tried.score.explains));
             let places: Vec<Suspect> = touching
                 .iter()
+                .take(PLACED)
                 .flat_map(|tried| tried.suspects[0].elsewhere(observed.nodes.len() as u8))
                 .collect();
             let placed = tried(observed, places.into_iter().map(|suspect| vec![suspect]), &wrong);

@@ -8,7 +8,8 @@ use crate::local::{
 use flowproof_core::{
     flow::{Family, Flow, Target},
     name::Workload,
-    scenario::{Change, Scenario},
+    place::{Node, place},
+    scenario::{Change, Scenario, Topology},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,6 +26,18 @@ pub struct Stage {
     pub placed: BTreeMap<Workload, u8>,
     /// How many nodes there are.
     pub nodes: u8,
+}
+
+impl Stage {
+    /// Two nodes, with the pods where a run would put them.
+    #[must_use]
+    pub fn planned(topology: &Topology) -> Self {
+        let nodes = ["node1", "node2"].map(|name| Node { name: name.to_owned(), ..Node::default() });
+        let placed = place(topology, &nodes, 0).unwrap_or_default();
+        let number = |node: &str| if node == nodes[0].name { 1 } else { 2 };
+        let placed = placed.into_iter().map(|(workload, node)| (workload, number(&node))).collect();
+        Self { placed, nodes: 2 }
+    }
 }
 
 /// A scenario, played on paper.

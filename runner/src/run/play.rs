@@ -10,7 +10,7 @@ use super::{
     progress::{Phase, Progress},
     settings::Context,
 };
-use crate::cluster::ClusterError;
+use crate::{cluster::ClusterError, diagnose::known::Deviating};
 use flowproof_core::{
     capability::Capability,
     flow::{Family, Flow},
@@ -69,6 +69,8 @@ struct Play<'a> {
     families: BTreeSet<Family>,
     keys: Keys<'a>,
     controls: Controls<'a>,
+    /// Which flows differ where the network is known to have a fault.
+    deviating: Deviating<'a>,
     /// Since when its flows are tried.
     began: Moment,
     pace: Pace,
@@ -91,6 +93,7 @@ pub async fn play(lane: &mut Lane, scenario: &Scenario, context: &Context) -> Pl
         families,
         keys: Keys::new(),
         controls: Controls::default(),
+        deviating: Deviating::default(),
         began,
         pace: Pace {
             interval_ms: 0,
@@ -101,6 +104,7 @@ pub async fn play(lane: &mut Lane, scenario: &Scenario, context: &Context) -> Pl
         changed: None,
         watched: None,
     };
+    play.deviating = Deviating::of(scenario, play.lane.site(), &context.deviations);
     let restored = restored(scenario);
     let mut clean = false;
     let end = match play.all(&restored, &mut clean).await {

@@ -11,6 +11,7 @@ use flowproof_core::{
     trial::{
         limits::{Limits, Subject},
         pulse::Pulses,
+        settle::Known,
     },
     variant,
 };
@@ -179,14 +180,15 @@ impl Context {
         }
     }
 
-    /// The known deviation that covers a flow of a scenario's file that must do this.
-    pub fn deviation(&self, file: &str, flow: &Flow, expectation: Expectation) -> Option<&Deviation> {
+    /// The known deviation that names a flow of a scenario's file that must do this.
+    pub fn deviation(&self, file: &str, flow: &Flow, expectation: Expectation) -> Option<Known<'_>> {
         let written = variant::written(flow);
-        let covers = |entry: &&Deviation| {
-            entry.covers(file, flow, expectation)
-                || written.as_ref().is_some_and(|written| entry.covers(file, written, expectation))
+        let of = |entry: &'_ Deviation| {
+            entry
+                .covers(file, flow, expectation)
+                .or_else(|| entry.covers(file, written.as_ref()?, expectation))
         };
-        self.deviations.iter().find(covers)
+        self.deviations.iter().find_map(|entry| Some(Known { entry, observed: of(entry)? }))
     }
 
     /// A change was enforced after this time.

@@ -20,20 +20,37 @@ pub struct Deviation {
     pub cni: String,
     /// The versions that are meant; all when empty.
     pub versions: Vec<Comparison>,
-    /// The scenario: the name of its file without `.yaml`.
-    pub scenario: String,
-    /// What the scenario expects of the flows.
-    pub expected: Expectation,
-    /// What this network does instead.
-    pub observed: Expectation,
+    /// Where it differs.
+    pub subject: Subject,
     /// Why, for the report.
     pub reason: String,
     /// Where that is documented.
     pub reference: String,
     /// Where the entry stands.
     pub at: Position,
-    flows: Vec<FlowText>,
 }
+
+/// Where a network is known to differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// In flows of a scenario.
+    Flows {
+        /// The name of the scenario's file without `.yaml`.
+        scenario: String,
+        /// What the scenario expects of the flows.
+        expected: Expectation,
+        /// What this network does instead.
+        observed: Expectation,
+        /// The flows.
+        flows: Flows,
+    },
+    /// In every scenario in which a network with this fault differs: the name of a fault of the local cluster.
+    Fault(String),
+}
+
+/// Flows as an entry writes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flows(Vec<FlowText>);
 
 /// A condition on a version: `>=1.16`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,14 +74,25 @@ impl Deviation {
         }
     }
 
-    /// Tells whether the entry is about this flow, expected to do this, in the scenario of this file.
+    /// What this network does instead with a flow that must do this, in the scenario of this file; `None` when the entry does not
+    /// name the flow.
     #[must_use]
-    pub fn covers(&self, file: &str, flow: &Flow, expectation: Expectation) -> bool {
+    pub fn covers(&self, file: &str, flow: &Flow, expectation: Expectation) -> Option<Expectation> {
         let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-        stem == self.scenario
-            && expectation == self.expected
-            && self.flows.iter().any(|text| text.covers(flow))
+        match &self.subject {
+            Subject::Flows { scenario, expected, observed, flows } => {
+                (stem == scenario && expectation == *expected && flows.0.iter().any(|text| text.covers(flow)))
+                    .then_some(*observed)
+            }
+            Subject::Fault(_) => None,
+        }
+    }
+
+    /// The reason and where it is documented, for a report.
+    #[must_use]
+    pub fn explanation(&self) -> String {
+        format!("{} ({})", self.reason, self.reference)
     }
 }
 
@@ -98,7 +126,10 @@ fn numbers(version: &str) -> Vec<u64> {
 
 /// Fields of an entry.
 pub(super) const DEVIATION_FIELDS: &[&str] =
-    &["cni", "versions", "scenario", "flows", "expected", "observed", "reason", "reference"];
+    &["cni", "versions", "fault", "scenario", "flows", "expected", "observed", "reason", "reference"];
+
+/// Those that say where a network differs, when no fault does.
+const FLOW_FIELDS: [&str; 4] = ["scenario", "flows", "expected", "observed"];
 
 /// What can be expected and observed.
 const WORDS: &[(&str, Expectation)] = &[
@@ -108,8 +139,9 @@ const WORDS: &[(&str, Expectation)] = &[
     ("reject", Expectation::Reject),
 ];
 
-/// Reads a file of known deviations: a list of entries, possibly empty. All its problems come back at once.
-pub fn deviations(file: &str, bytes: &[u8]) -> Result<Vec<Deviation>, Vec<Problem>> {
+/// Reads a file of known deviations: a list of entries, possibly empty. `faults` are the names that an entry may give to a fault. All
+/// problems come back at once.
+pub fn deviations(file: &str, bytes: &[u8], faults: &[&str]) -> Result<Vec<Deviation>, Vec<Problem>> {
     let mut problems = Problems::default();
     let name: Arc<str> = file.into();
     let mut found = Vec::new();
@@ -119,42 +151,74 @@ pub fn deviations(file: &str, bytes: &[u8]) -> Result<Vec<Deviation>, Vec<Proble
             break;
         }
         for item in items(document, "the file", &mut problems).unwrap_or_default() {
-            found.extend(deviation(item, &mut problems));
+            found.extend(deviation(item, faults, &mut problems));
         }
     }
     if problems.is_empty() { Ok(found) } else { Err(problems.into_sorted(file)) }
 }
 
-fn deviation(node: &Node, problems: &mut Problems) -> Option<Deviation> {
+fn deviation(node: &Node, faults: &[&str], problems: &mut Problems) -> Option<Deviation> {
     let fields = Fields::open(node, "a known deviation", DEVIATION_FIELDS, problems)?;
     let cni = required(&fields, "cni", &node.at, problems);
     let versions = fields.text("versions", problems).map(|(node, text)| comparisons(node, text, problems));
-    let scenario = required(&fields, "scenario", &node.at, problems);
-    if let (Some((stem, _)), Some(at)) =
-        (scenario.as_deref().and_then(|s| s.rsplit_once('.')), fields.get("scenario"))
-    {
-        problems.add(&at.at, "a scenario is named without '.yaml' here").hint(format!("write {stem}"));
-    }
-    let flows = flows(&fields, &node.at, problems);
-    let expected = word(&fields, "expected", &node.at, problems);
-    let observed = word(&fields, "observed", &node.at, problems);
-    if let (Some(expected), Some(observed), Some(place)) = (expected, observed, fields.get("observed"))
-        && (expected == observed || expected == Expectation::Deny && observed.denies())
-    {
-        problems.add(&place.at, format!("'{observed}' is no deviation from '{expected}'"));
-    }
+    let subject = if fields.lacks("fault") {
+        in_flows(&fields, node, problems)
+    } else {
+        of_fault(&fields, faults, problems)
+    };
     let reason = required(&fields, "reason", &node.at, problems);
     let reference = required(&fields, "reference", &node.at, problems);
     Some(Deviation {
         cni: cni?,
         versions: versions.unwrap_or_default(),
-        scenario: scenario?,
-        flows,
-        expected: expected?,
-        observed: observed?,
+        subject: subject?,
         reason: reason?,
         reference: reference?,
         at: node.at.position(),
+    })
+}
+
+/// A fault that the network has in every scenario.
+fn of_fault(fields: &Fields<'_>, faults: &[&str], problems: &mut Problems) -> Option<Subject> {
+    for field in FLOW_FIELDS {
+        if let Some(node) = fields.get(field) {
+            problems
+                .add(&node.at, format!("'{field}' beside 'fault': a fault says by itself which flows differ"))
+                .hint("write either 'fault', or 'scenario', 'flows', 'expected' and 'observed'");
+        }
+    }
+    let (node, name) = fields.text("fault", problems)?;
+    if !faults.contains(&name) {
+        problems
+            .add(&node.at, format!("there is no fault named '{}'", shortened(name)))
+            .hint("`flowproof faults --list` names them")
+            .suggest(name, faults.iter().copied());
+        return None;
+    }
+    Some(Subject::Fault(name.to_owned()))
+}
+
+/// Flows of one scenario in which the network differs.
+fn in_flows(fields: &Fields<'_>, node: &Node, problems: &mut Problems) -> Option<Subject> {
+    let scenario = required(fields, "scenario", &node.at, problems);
+    if let (Some((stem, _)), Some(at)) =
+        (scenario.as_deref().and_then(|s| s.rsplit_once('.')), fields.get("scenario"))
+    {
+        problems.add(&at.at, "a scenario is named without '.yaml' here").hint(format!("write {stem}"));
+    }
+    let flows = flows(fields, &node.at, problems);
+    let expected = word(fields, "expected", &node.at, problems);
+    let observed = word(fields, "observed", &node.at, problems);
+    if let (Some(expected), Some(observed), Some(place)) = (expected, observed, fields.get("observed"))
+        && (expected == observed || expected == Expectation::Deny && observed.denies())
+    {
+        problems.add(&place.at, format!("'{observed}' is no deviation from '{expected}'"));
+    }
+    Some(Subject::Flows {
+        scenario: scenario?,
+        expected: expected?,
+        observed: observed?,
+        flows: Flows(flows),
     })
 }
 

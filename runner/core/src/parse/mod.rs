@@ -39,7 +39,7 @@ mod topology;
 mod tree;
 mod yaml;
 
-pub use deviations::{Comparison, Deviation, deviations};
+pub use deviations::{Comparison, Deviation, Flows, Subject as DeviationSubject, deviations};
 pub use document::{Load, Loaded, is_scenario, scenario};
 pub use expand::MAX_FLOWS;
 pub use listener_text::MAX_LISTENERS;

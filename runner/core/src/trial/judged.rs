@@ -6,7 +6,7 @@ use super::{
     control::{Controls, Keys, live_control},
     limits::Limits,
     pulse::Chance,
-    settle::{Awaited, Done},
+    settle::{Awaited, Done, Known},
     site::Site,
 };
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     outcome::{
         Captured, ContradictionsOutcome, Evidence, FlowOutcome, HinderedOutcome, PoliciesSay, StepOutcome,
     },
+    parse::DeviationSubject,
     policy::{Derivation, Finding},
     scenario::{Scenario, Topology, Wanted},
     selector::Selector,
@@ -124,10 +125,14 @@ pub fn flow(done: &Done<'_>, awaited: &Awaited<'_>, ground: &Ground<'_>) -> Flow
         },
     };
     let mut verdict = assessment.verdict(expectation, &around);
-    if awaited.known.is_some() && verdict.kind == Kind::Matched {
+    // A fault only suggests what the network does; an entry that names flows says it.
+    let named = |known: &Known<'_>| matches!(known.entry.subject, DeviationSubject::Flows { .. });
+    if awaited.known.as_ref().is_some_and(named) && verdict.kind == Kind::Matched {
         verdict = Verdict { kind: Kind::Mismatched, reason: Reason::NoLongerDeviates };
     }
-    let deviation = awaited.known.filter(|_| verdict.reason != Reason::NoLongerDeviates);
+    let deviation = awaited
+        .known
+        .filter(|_| verdict.kind == Kind::Mismatched && verdict.reason != Reason::NoLongerDeviates);
     FlowOutcome {
         flow: flow.to_string(),
         source: flow.source.to_string(),
@@ -140,7 +145,7 @@ pub fn flow(done: &Done<'_>, awaited: &Awaited<'_>, ground: &Ground<'_>) -> Flow
         verdict: verdict.kind,
         reason: verdict.reason,
         text: text(verdict, &assessment, &life, &judged),
-        deviation: deviation.map(|entry| format!("{} ({})", entry.reason, entry.reference)),
+        deviation: deviation.map(|known| known.entry.explanation()),
         evidence: evidence(ground, &judged, &assessment, life),
     }
 }

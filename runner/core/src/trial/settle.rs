@@ -59,6 +59,15 @@ pub struct Done<'a> {
     pub changed: Option<Changed<'a>>,
 }
 
+/// A known deviation that is about a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known<'a> {
+    /// The entry.
+    pub entry: &'a Deviation,
+    /// What this network does with the flow.
+    pub observed: Expectation,
+}
+
 /// A flow of a step and the last of its attempts that is judged.
 ///
 /// An attempt that was under way when the next change came may owe its fate to that change. The record of those up to this
@@ -72,7 +81,7 @@ pub struct Awaited<'a> {
     /// What it must do: as the scenario says, or the policies.
     pub expectation: Expectation,
     /// The known deviation that covers it; none once everything was deleted, for deviations are those of policies.
-    pub known: Option<&'a Deviation>,
+    pub known: Option<Known<'a>>,
     /// What the policies say.
     pub says: PoliciesSay,
     /// The last attempt that is judged.
@@ -91,7 +100,7 @@ impl Awaited<'_> {
     /// What it has to do for its step to go on: what is expected, or what a known deviation does instead.
     #[must_use]
     pub fn waited_for(&self) -> Expectation {
-        self.known.map_or(self.expectation, |entry| entry.observed)
+        self.known.map_or(self.expectation, |known| known.observed)
     }
 }
 

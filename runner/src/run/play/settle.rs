@@ -116,6 +116,7 @@ impl<'a> Play<'a> {
         accepted: Moment,
         find: impl Fn(&Flow, Family) -> Finding,
     ) -> Vec<Awaited<'a>> {
+        let step = self.done.len();
         let awaited = |expected: &'a Expected, family| {
             let key = *self.keys.get(&(&expected.flow, family))?;
             let finding = find(&expected.flow, family);
@@ -128,7 +129,10 @@ impl<'a> Play<'a> {
                 key,
                 expected,
                 expectation,
-                known: self.context.deviation(&self.scenario.file, &expected.flow, expectation),
+                known: self
+                    .context
+                    .deviation(&self.scenario.file, &expected.flow, expectation)
+                    .or_else(|| self.deviating.known(step, &expected.flow, family, expectation)),
                 says: judged::says(&finding, self.lane.site()),
                 until: Last::StartedBy(accepted),
                 settled: false,

@@ -15,13 +15,15 @@ const ENTRY: &str = "
   reference: https://example.org
 ";
 
+const FAULTS: &[&str] = &["block-misses-pods", "end-port-ignored"];
+
 fn flow(source: &str, target: Target, transport: Transport, port: u16) -> Flow {
     Flow { source: Qualified::new("app", source), target, transport, port, established: false }
 }
 
 #[test]
 fn an_entry_covers_its_flows_and_no_others() {
-    let all = deviations("d.yaml", ENTRY.as_bytes()).expect("the entry is good");
+    let all = deviations("d.yaml", ENTRY.as_bytes(), FAULTS).expect("the entry is good");
     let entry = &all[0];
     let database = || Target::Workload(Qualified::new("data", "postgres"));
     let table = [
@@ -39,13 +41,13 @@ fn an_entry_covers_its_flows_and_no_others() {
         ),
     ];
     for (file, flow, expectation, covered) in table {
-        assert_eq!(entry.covers(file, &flow, expectation), covered, "{file} {flow} {expectation}");
+        assert_eq!(entry.covers(file, &flow, expectation).is_some(), covered, "{file} {flow} {expectation}");
     }
 }
 
 #[test]
 fn an_entry_is_about_some_versions_of_one_network() {
-    let all = deviations("d.yaml", ENTRY.as_bytes()).expect("the entry is good");
+    let all = deviations("d.yaml", ENTRY.as_bytes(), FAULTS).expect("the entry is good");
     for (cni, about) in [
         ("cilium v1.18.1", true),
         ("Cilium 1.10", true),
@@ -61,10 +63,32 @@ fn an_entry_is_about_some_versions_of_one_network() {
 }
 
 #[test]
+fn an_entry_may_name_a_fault_instead_of_flows() {
+    let about = "{ cni: cilium, reason: r, reference: r, ";
+    let text = format!("[{about} fault: block-misses-pods }}]");
+    let all = deviations("d.yaml", text.as_bytes(), FAULTS).expect("the entry is good");
+    assert_eq!(all[0].subject, Subject::Fault("block-misses-pods".into()));
+    let bad =
+        format!("- {about} fault: block-misses-pod }}\n- {about} fault: end-port-ignored, flows: [] }}\n");
+    let problems = deviations("d.yaml", bad.as_bytes(), FAULTS).expect_err("both are bad");
+    let told: Vec<_> = problems.iter().map(|p| (p.message.as_str(), p.hint.as_deref())).collect();
+    assert_eq!(
+        told,
+        [
+            ("there is no fault named 'block-misses-pod'", Some("did you mean 'block-misses-pods'?")),
+            (
+                "'flows' beside 'fault': a fault says by itself which flows differ",
+                Some("write either 'fault', or 'scenario', 'flows', 'expected' and 'observed'")
+            ),
+        ]
+    );
+}
+
+#[test]
 fn an_empty_file_has_no_deviations() {
-    assert_eq!(deviations("d.yaml", b""), Ok(Vec::new()));
-    assert_eq!(deviations("d.yaml", b"# none\n"), Ok(Vec::new()));
-    assert_eq!(deviations("d.yaml", b"[]\n"), Ok(Vec::new()));
+    assert_eq!(deviations("d.yaml", b"", FAULTS), Ok(Vec::new()));
+    assert_eq!(deviations("d.yaml", b"# none\n", FAULTS), Ok(Vec::new()));
+    assert_eq!(deviations("d.yaml", b"[]\n", FAULTS), Ok(Vec::new()));
 }
 
 #[test]
@@ -79,7 +103,7 @@ fn every_problem_of_an_entry_is_reported() {
 - { cni: c, versions: 'newer', scenario: s, flows: [a/b -> c/d], expected: deny, observed: drop, reason: r, reference: r }
 - text
 ";
-    let messages: Vec<String> = deviations("d.yaml", text.as_bytes())
+    let messages: Vec<String> = deviations("d.yaml", text.as_bytes(), FAULTS)
         .expect_err("it is bad")
         .into_iter()
         .map(|p| p.message)

@@ -1,7 +1,8 @@
 //! The oracle and real networks agree: random policies, judged by the oracle and by what arrives.
 //!
 //! Many small worlds share one deployment; each step gives every world new policies and expects what the oracle says of all
-//! flows between its pods. `FLOWPROOF_AGREEMENT_STEPS` sets the number of steps, `FLOWPROOF_SEED` repeats a run,
+//! flows between its pods: to their addresses, through a Service in front of each, and from each pod back to itself.
+//! `FLOWPROOF_AGREEMENT_STEPS` sets the number of steps, `FLOWPROOF_SEED` repeats a run,
 //! `FLOWPROOF_AGREEMENT_KEEP=DIR` keeps the scenarios.
 
 #[path = "../../runner/tests/local/random.rs"]
@@ -87,15 +88,16 @@ fn workload(world: usize, pod: usize) -> String {
     format!("{}/p{pod}", namespace(world, PODS[pod]))
 }
 
-/// An address that stands for a pod's until the scenario is written: RFC 5737 has none of the lab's.
-fn stand_in(pod: usize) -> String {
-    format!("203.0.113.{}", pod + 1)
+/// Addresses that stand for a pod's until the scenario is written: RFC 5737 and RFC 3849 have none of the lab's.
+fn stand_ins(pod: usize) -> [String; 2] {
+    [format!("203.0.113.{}", pod + 1), format!("2001:db8:113::{}", pod + 1)]
 }
 
 /// The worlds, without steps.
 fn worlds(runner: &mut TestRunner) -> Value {
     let mut namespaces = Map::new();
     let mut workloads = Map::new();
+    let mut services = Map::new();
     for world in 0..WORLDS {
         for (index, short) in NAMESPACES.iter().enumerate() {
             let mut labels = json!({"short": short, "world": format!("w{world}")});
@@ -106,7 +108,7 @@ fn worlds(runner: &mut TestRunner) -> Value {
             namespaces.insert(namespace(world, index), json!({"labels": labels}));
         }
         for pod in 0..PODS.len() {
-            let mut labels = Map::new();
+            let mut labels = Map::from_iter([("pod".to_owned(), json!(format!("p{pod}")))]);
             let app = draw(&select(&APPS[..]), runner);
             if !app.is_empty() {
                 labels.insert("app".to_owned(), app.into());
@@ -118,9 +120,17 @@ fn worlds(runner: &mut TestRunner) -> Value {
                 _ => json!(["tcp/80", "tcp/81", {"web": "tcp/82"}, "udp/80"]),
             };
             workloads.insert(workload(world, pod), json!({"labels": labels, "listens": listens}));
+            // One port leads to a name, one to a number that has another name in each pod.
+            services.insert(
+                workload(world, pod),
+                json!({"selector": {"pod": format!("p{pod}")}, "ports": ["tcp/8080 -> web", "tcp/8081 -> 81"]}),
+            );
         }
     }
-    json!({"scenario": "random policies do what the oracle says", "namespaces": namespaces, "workloads": workloads})
+    json!({
+        "scenario": "random policies do what the oracle says",
+        "namespaces": namespaces, "workloads": workloads, "services": services,
+    })
 }
 
 /// Adds a step in which the policies of the one before go and others come.
@@ -134,7 +144,14 @@ fn step(number: usize, before: &[Value], apply: Vec<Value>) -> Value {
             None => format!("{kind} {name}"),
         }
     };
-    let expect: Vec<String> = (0..WORLDS).map(|world| format!("w{world}-*/* -> w{world}-*/*")).collect();
+    let of_world = |world: usize| {
+        let all = format!("w{world}-*/*");
+        let hairpin = move |pod| format!("{0} -> service {0}", workload(world, pod));
+        [format!("{all} -> {all}"), format!("{all} -> service {all}"), format!("{all} -> self")]
+            .into_iter()
+            .chain((0..PODS.len()).map(hairpin))
+    };
+    let expect: Vec<String> = (0..WORLDS).flat_map(of_world).collect();
     let mut step = json!({"step": format!("set {number}"), "apply": apply, "expect": {"policy": expect}});
     if !before.is_empty() {
         step["delete"] = before.iter().map(name).collect();
@@ -152,7 +169,7 @@ fn namespaced(network: &Network, steps: usize) -> Value {
     // Cilium does not match pods by address ranges, and takes rules for a direction that is not among the types: known
     // deviations with scenarios of their own.
     let blocks: Vec<String> =
-        if is_cilium(network) { Vec::new() } else { (0..PODS.len()).map(stand_in).collect() };
+        if is_cilium(network) { Vec::new() } else { (0..PODS.len()).flat_map(stand_ins).collect() };
     let mut before = Vec::new();
     let mut all = Vec::new();
     for number in 0..steps {
@@ -209,7 +226,9 @@ fn keep_typed_sections(spec: &mut Value) {
 fn with_placeholders(spec: &Value, world: usize) -> Value {
     let mut text = spec.to_string();
     for pod in 0..PODS.len() {
-        text = text.replace(&format!("{}/", stand_in(pod)), &format!("$ip4({})/", workload(world, pod)));
+        for (stand_in, family) in stand_ins(pod).iter().zip(["ip4", "ip6"]) {
+            text = text.replace(&format!("{stand_in}/"), &format!("${family}({})/", workload(world, pod)));
+        }
     }
     serde_json::from_str(&text).expect("it stays JSON")
 }

@@ -454,8 +454,11 @@ pub struct LintArgs {
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// The version of the API server that they are meant for, as 1.36: what only others reject is a warning
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["context", "kubeconfig"])]
     pub kubernetes: Option<Version>,
+    /// The cluster whose API server is asked for its version, when --context or --kubeconfig is given; nothing else is read.
+    #[command(flatten)]
+    pub kube: KubeArgs,
     /// The channel of its definition of cluster policies
     #[arg(long, value_enum, default_value = "standard")]
     pub channel: ChannelChoice,
@@ -465,7 +468,7 @@ pub struct LintArgs {
 }
 
 impl LintArgs {
-    /// What is known of the API server.
+    /// What is known of the API server, without asking it.
     pub fn api_server(&self) -> ApiServer {
         let channel = match self.channel {
             ChannelChoice::Standard => Channel::Standard,

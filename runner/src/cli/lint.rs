@@ -1,7 +1,8 @@
-//! `flowproof lint`: what is wrong with scenarios and with policies, without a cluster.
+//! `flowproof lint`: what is wrong with scenarios and with policies; a cluster is asked for its version at most.
 
-use super::{Failure, args::LintArgs, say};
+use super::{Failure, args::LintArgs, run::connection, say};
 use crate::{
+    kube::Kube,
     problems::FileProblems,
     report::counted,
     sources::{Sources, has_errors},
@@ -10,6 +11,7 @@ use flowproof_core::{
     lint,
     parse::{Problem, Severity},
     plan,
+    policy::ApiServer,
 };
 use serde_json::{Value, json};
 use std::{fmt::Write as _, io::Write as _};
@@ -18,13 +20,13 @@ use std::{fmt::Write as _, io::Write as _};
 const SCHEMA: &str = "flowproof.lint/1";
 
 /// Carries out `flowproof lint`; returns the exit code.
-pub fn lint(args: &LintArgs) -> Result<u8, Failure> {
+pub async fn lint(args: &LintArgs) -> Result<u8, Failure> {
     let sources = match Sources::read(&args.paths) {
         Ok(sources) => sources,
         Err(files) => return told(&files, 0, 0, args),
     };
     let mut problems = sources.problems.clone();
-    let server = args.api_server();
+    let server = api_server(args).await?;
     problems.extend(sources.scenarios.iter().flat_map(|scenario| lint::scenario(scenario, &server)));
     problems.extend(sources.snapshot.iter().flat_map(|snapshot| lint::snapshot(snapshot, &server)));
     let policies = sources.snapshot.as_ref().map_or(0, |snapshot| snapshot.policies.len());
@@ -54,6 +56,30 @@ pub fn lint(args: &LintArgs) -> Result<u8, Failure> {
         }
     }
     Ok(code)
+}
+
+/// What is known of the API server: its version from the cluster, when one is named.
+async fn api_server(args: &LintArgs) -> Result<ApiServer, Failure> {
+    let known = args.api_server();
+    if args.kube.context.is_none() && args.kube.kubeconfig.is_none() {
+        return Ok(known);
+    }
+    let kube = Kube::connect(connection(&args.kube)).await?;
+    let written = kube.server_version().await?;
+    let version = written.parse().map_err(|error| {
+        Failure::set_up(format!(
+            "the API server at {} reports its version as '{written}': {error}",
+            kube.server()
+        ))
+        .hint("say it with --kubernetes")
+    })?;
+    let _ = writeln!(
+        std::io::stderr(),
+        "context {}, server {}, Kubernetes {version}",
+        kube.context(),
+        kube.server()
+    );
+    Ok(ApiServer { version: Some(version), ..known })
 }
 
 /// What was passed over, on stderr.

@@ -48,7 +48,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Report(args) => output::report(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Faults(args) => faults::faults(args).await,
-        Command::Lint(args) => lint::lint(&args),
+        Command::Lint(args) => lint::lint(&args).await,
         Command::Explain(args) => explain::explain(&args).await,
         Command::Generate(args) => generate::generate(&args).await,
         Command::Diagnose(args) => diagnose::run(&args),

@@ -43,6 +43,14 @@ const DAEMONS: &[(&str, &str)] = &[
 const OPENSHIFT: &str = "security.openshift.io";
 
 impl Kube {
+    /// Asks the API server for its version, and returns it as it is written there: `v1.36.3`.
+    ///
+    /// Fails with [`ClusterError::Unreachable`] when it does not answer.
+    pub async fn server_version(&self) -> Result<String, ClusterError> {
+        let context = format!("reach the API server at {}", self.server);
+        Ok(failure::request(&context, self.client.apiserver_version()).await?.git_version)
+    }
+
     pub(super) async fn describe_cluster(&self) -> Result<ClusterInfo, ClusterError> {
         let nodes: Api<Node> = Api::all(self.client.clone());
         let context = format!("reach the API server at {}", self.server);

@@ -1,9 +1,7 @@
 # Build: Debian packages, and programs from Go modules, each set of programs in a directory named after its pins.
 # shellcheck shell=bash
 
-KUBE_VERSION=v1.35.4 # what the programs of go/kube say about themselves
-LINKER_FLAGS="-s -w -X k8s.io/component-base/version.gitVersion=$KUBE_VERSION"
-LINKER_FLAGS+=" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=35"
+KUBERNETES=1.35 # the version of go/kube
 PACKAGES=(containerd runc containernetworking-plugins etcd-server iptables ipset conntrack iproute2 procps openssl
   util-linux python3)
 
@@ -11,13 +9,25 @@ build() { # [CNI…]: everything that `up` needs
   local cnis=("$@") cni modules
   [ $# -gt 0 ] || cnis=(bridge calico cilium)
   for cni in "${cnis[@]}"; do known_cni "$cni"; done
+  known_kubernetes
   modules=(kube)
+  [ "$(apiserver_module)" = kube ] || modules+=("$(apiserver_module)")
   for cni in "${cnis[@]}"; do [ ! -d "$LAB/go/$cni" ] || modules+=("$cni"); done
   mkdir -p "$HOME_DIR"
   modules+=(coredns)
   install_packages "${cnis[@]}"
   build_modules "${modules[@]}"
   images >/dev/null
+}
+apiserver_module() { # the module that has the API server: that of all programs of Kubernetes, or one of its version alone
+  local wanted=${FLOWPROOF_LAB_KUBERNETES:-$KUBERNETES}
+  if [ "$wanted" = "$KUBERNETES" ]; then echo kube; else echo "apiserver-$wanted"; fi
+}
+known_kubernetes() {
+  local module
+  module=$(apiserver_module)
+  [ -f "$LAB/go/$module/go.mod" ] || die "FLOWPROOF_LAB_KUBERNETES='${module#apiserver-}' is not a version that the lab has;" \
+    "there are: $KUBERNETES$(cd "$LAB/go" && printf ', %s' apiserver-* | sed 's/apiserver-//g')"
 }
 known_cni() { # CNI
   [ -f "$LAB/cni/$1.sh" ] || die "unknown CNI '$1'; there are: $(cd "$LAB/cni" && echo *.sh | sed 's/\.sh//g')"
@@ -35,7 +45,15 @@ install_packages() { # CNI…
     >"$HOME_DIR/packages.log" 2>&1 || { tail -n 15 "$HOME_DIR/packages.log" >&2; die "the packages could not be installed"; }
 }
 programs() { # MODULE: the directory of its programs; another content of go.mod, go.sum or another recipe is another directory
-  echo "$HOME_DIR/programs/$1-$({ cat "$LAB/go/$1/go.mod" "$LAB/go/$1/go.sum"; echo "$LINKER_FLAGS"; uname -m; } | sha256sum | cut -c1-16)"
+  echo "$HOME_DIR/programs/$1-$({ cat "$LAB/go/$1/go.mod" "$LAB/go/$1/go.sum"; linker_flags "$1"; uname -m; } | sha256sum | cut -c1-16)"
+}
+linker_flags() { # MODULE: programs of Kubernetes say of which version they are; modules of other things are linked as those of `kube`
+  local module=$1 version minor
+  [[ $module == apiserver-* ]] || module=kube
+  version=$(sed -n 's,.*k8s.io/kubernetes \(v1[^ ]*\).*,\1,p' "$LAB/go/$module/go.mod")
+  minor=${version#v1.}
+  echo "-s -w -X k8s.io/component-base/version.gitVersion=$version" \
+    "-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=${minor%%.*}"
 }
 build_modules() { # MODULE…: builds what is missing, side by side: one module's linking fills the cores that another leaves idle
   local module i missing=() pids=() failed=()
@@ -65,7 +83,7 @@ build_module() { # MODULE: complete or absent, whatever interrupts it; a second 
   rm -rf "$target.part"
   mkdir "$target.part"
   say "building $1 (minutes when Go's cache is cold; log: $log)"
-  (cd "$LAB/go/$1" && CGO_ENABLED=0 GOBIN=$target.part GOFLAGS=-mod=readonly go install -trimpath -ldflags "$LINKER_FLAGS" tool) \
+  (cd "$LAB/go/$1" && CGO_ENABLED=0 GOBIN=$target.part GOFLAGS=-mod=readonly go install -trimpath -ldflags "$(linker_flags "$1")" tool) \
     > "$log" 2>&1 || { tail -n 20 "$log" >&2; die "$1: go install failed"; }
   # shellcheck source=/dev/null
   if [ -f "$LAB/cni/$1.sh" ]; then . "$LAB/cni/$1.sh"; collect "$target.part"; fi

@@ -21,6 +21,7 @@ up() { # CNI [NODES]
   mkdir "$STATE" 2>/dev/null || die "cluster '$INSTANCE' is just being started by another 'lab up'"
   echo "$count" > "$STATE/nodes"
   echo "$cni" > "$STATE/cni"
+  apiserver_module > "$STATE/apiserver"
   identity $$ > "$STATE/owner"
   # The steps run in a session of their own, so that whatever ends them, this shell is left to clean up; and they end with it.
   setsid setpriv --pdeathsig KILL "$LAB/lab" up-steps &
@@ -43,6 +44,7 @@ up_steps() {
 
   step "laying out programs"
   for i in kube coredns "$cni"; do [ ! -d "$LAB/go/$i" ] || ln -s "$(programs "$i")"/* "$STATE/bin/"; done
+  ln -sf "$(programs "$(cat "$STATE/apiserver")")/kube-apiserver" "$STATE/bin/"
   cp /usr/lib/cni/* "$STATE/cni-bin/"
   step "wiring the network"
   switch

@@ -38,6 +38,7 @@ fn a_directory_is_searched_and_sorted() {
         (KNOWN_DEVIATIONS, "no"),
         ("policies/p.yaml", "no"),
         ("a/policies/p.yaml", "no"),
+        ("a/manifests/m.yaml", "no"),
     ]);
     symlink(directory.path(), directory.path().join("loop")).expect("links can be made");
     let scenarios = load(&[directory.path().to_owned()]).expect("all is well");

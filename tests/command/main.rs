@@ -6,6 +6,7 @@ mod deviations;
 mod map;
 mod mutate;
 mod settle;
+mod tutorial;
 mod variants;
 
 use std::process::{Command, Output};

@@ -2,6 +2,7 @@
 
 use crate::{
     problems::FileProblems,
+    report::counted,
     sources::{self, STDIN},
 };
 use flowproof_core::{
@@ -21,6 +22,9 @@ pub const KNOWN_DEVIATIONS: &str = "known-deviations.yaml";
 
 /// Namespace and name of the pod that belongs to nobody, beside those of manifests.
 const STRANGER: &str = "stranger";
+
+/// Characters of a claim that may name files; the rest of its words fit beside them.
+const MOST_OF_A_CLAIM: usize = 150;
 
 /// The folders whose files scenarios refer to.
 const REFERRED_TO: [&str; 2] = ["policies", "manifests"];
@@ -259,7 +263,7 @@ pub fn of_manifests(paths: &[PathBuf], namespace: Option<&str>) -> Result<Scenar
         })
         .collect();
     let scenario = json!({
-        "scenario": format!("the network does what the policies of {} say", shown.join(", ")),
+        "scenario": format!("the network does what the policies of {} say", in_short(&shown)),
         "manifests": manifests,
         "namespaces": { STRANGER: null },
         "workloads": { format!("{STRANGER}/{STRANGER}"): null },
@@ -277,6 +281,12 @@ pub fn of_manifests(paths: &[PathBuf], namespace: Option<&str>) -> Result<Scenar
     let name = shown.first().map_or("", String::as_str);
     parse::scenario(name, scenario.to_string().as_bytes(), load)
         .map_err(|problems| FileProblems::Wrong { problems, texts })
+}
+
+/// Names files within a claim, which has few characters.
+fn in_short(files: &[String]) -> String {
+    let all = files.join(", ");
+    if all.chars().count() <= MOST_OF_A_CLAIM { all } else { counted(files.len(), "path", "paths") }
 }
 
 fn is_stdin(path: &Path) -> bool {

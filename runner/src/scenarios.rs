@@ -3,6 +3,7 @@
 use crate::{
     local::fault::Fault,
     problems::FileProblems,
+    report::counted,
     sources::{self, STDIN},
 };
 use flowproof_core::{
@@ -23,8 +24,11 @@ pub const KNOWN_DEVIATIONS: &str = "known-deviations.yaml";
 /// Namespace and name of the pod that belongs to nobody, beside those of manifests.
 const STRANGER: &str = "stranger";
 
-/// The folder whose files scenarios refer to.
-const POLICIES: &str = "policies";
+/// Characters of a claim that may name files; the rest of its words fit beside them.
+const MOST_OF_A_CLAIM: usize = 150;
+
+/// The folders whose files scenarios refer to.
+const REFERRED_TO: [&str; 2] = ["policies", "manifests"];
 
 /// Path and text of shipped scenarios.
 macro_rules! shipped {
@@ -89,8 +93,8 @@ const SHIPPED_DEVIATIONS: &str = include_str!("../../scenarios/known-deviations.
 
 /// Reads the scenarios of all paths, or the shipped ones when there is no path; the problems of all files come at once.
 ///
-/// A directory stands for every `*.yaml` and `*.yml` below it, sorted by path. In it, folders named `policies`, names that
-/// start with `_` or `.`, and [`KNOWN_DEVIATIONS`] are passed over; links to directories are not followed. A file that is
+/// A directory stands for every `*.yaml` and `*.yml` below it, sorted by path. In it, folders named `policies` or `manifests`, names
+/// that start with `_` or `.`, and [`KNOWN_DEVIATIONS`] are passed over; links to directories are not followed. A file that is
 /// named twice is read once.
 pub fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>, Vec<FileProblems>> {
     if paths.is_empty() {
@@ -179,7 +183,8 @@ fn find(path: &Path) -> Result<Vec<PathBuf>, FileProblems> {
             path: path.display().to_string(),
             why: "the directory has no scenarios".to_owned(),
             hint: Some(format!(
-                "scenarios are *.yaml files; folders named '{POLICIES}' and names that start with '_' or '.' are passed over"
+                "scenarios are *.yaml files; folders named '{}' and names that start with '_' or '.' are passed over",
+                REFERRED_TO.join("' or '"),
             )),
         });
     }
@@ -198,7 +203,7 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), FileProblem
             continue;
         }
         if entry.file_type().map_err(failed)?.is_dir() {
-            if name != POLICIES {
+            if !REFERRED_TO.contains(&name.as_str()) {
                 collect(&path, files)?;
             }
         } else if is_yaml(&path) && name != KNOWN_DEVIATIONS && !path.is_dir() {
@@ -259,7 +264,7 @@ pub fn of_manifests(paths: &[PathBuf], namespace: Option<&str>) -> Result<Scenar
         })
         .collect();
     let scenario = json!({
-        "scenario": format!("the network does what the policies of {} say", shown.join(", ")),
+        "scenario": format!("the network does what the policies of {} say", in_short(&shown)),
         "manifests": manifests,
         "namespaces": { STRANGER: null },
         "workloads": { format!("{STRANGER}/{STRANGER}"): null },
@@ -277,6 +282,12 @@ pub fn of_manifests(paths: &[PathBuf], namespace: Option<&str>) -> Result<Scenar
     let name = shown.first().map_or("", String::as_str);
     parse::scenario(name, scenario.to_string().as_bytes(), load)
         .map_err(|problems| FileProblems::Wrong { problems, texts })
+}
+
+/// Names files within a claim, which has few characters.
+fn in_short(files: &[String]) -> String {
+    let all = files.join(", ");
+    if all.chars().count() <= MOST_OF_A_CLAIM { all } else { counted(files.len(), "path", "paths") }
 }
 
 fn is_stdin(path: &Path) -> bool {

@@ -7,6 +7,7 @@ mod lint;
 mod map;
 mod mutate;
 mod settle;
+mod tutorial;
 mod variants;
 
 use std::process::{Command, Output};

@@ -11,6 +11,7 @@
 #![expect(clippy::print_stderr, reason = "figures are for whoever runs the tests")]
 
 mod agreement;
+mod applications;
 mod capture;
 mod check;
 mod manifests;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         names.iter().filter(|name| **name != "bridge").map(|name| Network::named(name)).collect();
     trials.extend(enforcing.iter().flat_map(watch::trials));
     trials.extend(enforcing.iter().flat_map(capture::trials));
+    trials.extend(enforcing.iter().flat_map(applications::trials));
     trials.extend(enforcing.iter().flat_map(check::trials));
     if let (Some(before), true) = (enforcing.first(), names.contains(&"bridge")) {
         trials.extend(watch::upgrade_trials(before, &Network::named("bridge")));

@@ -38,6 +38,7 @@ fn a_directory_is_searched_and_sorted() {
         (KNOWN_DEVIATIONS, "no"),
         ("policies/p.yaml", "no"),
         ("a/policies/p.yaml", "no"),
+        ("a/manifests/m.yaml", "no"),
     ]);
     symlink(directory.path(), directory.path().join("loop")).expect("links can be made");
     let scenarios = load(&[directory.path().to_owned()]).expect("all is well");
@@ -88,4 +89,17 @@ fn too_large_a_file_is_refused() {
     let directory = directory(&[("big.yaml", &"#".repeat(MAX_FILE_BYTES + 1))]);
     let shown = failures(&[directory.path().join("big.yaml")]).concat();
     assert!(shown.contains("more than 1 MiB"), "{shown}");
+}
+
+#[test]
+fn long_paths_of_manifests_are_counted_in_the_claim() {
+    let chart = "apiVersion: v1\nkind: Pod\nmetadata: { name: web, namespace: shop }\n\
+                 spec: { containers: [{ name: web, image: web, ports: [{ containerPort: 80 }] }] }\n";
+    let name = format!("{}.yaml", "long-".repeat(45));
+    let directory = directory(&[(&name, chart), ("short.yaml", &chart.replace("web,", "api,"))]);
+    let paths = [directory.path().join(&name), directory.path().join("short.yaml")];
+    let scenario = of_manifests(&paths, None).expect("all is well");
+    assert_eq!(scenario.claim, "the network does what the policies of 2 paths say");
+    let scenario = of_manifests(&paths[1..], None).expect("all is well");
+    assert!(scenario.claim.contains("short.yaml"), "{}", scenario.claim);
 }

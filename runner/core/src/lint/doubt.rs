@@ -11,11 +11,12 @@ use crate::{
     parse::Problem,
     policy::{
         Cluster, ClusterPolicy, Direction, NetworkPolicy, Peer, PolicyKind, Scene, TierPeer,
-        scene::policy_kind,
+        scene::{DNS_LABEL, DNS_NAMESPACE, policy_kind},
     },
+    rewrite::namespace_labels,
     scenario::{Change, Labels, Manifest, Scenario},
     selector::Selector,
-    snapshot::{Service, services_of},
+    snapshot::{Service, Snapshot, services_of},
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -35,7 +36,30 @@ pub struct Around<'a> {
     pub without_dns: bool,
 }
 
+/// Namespaces that every cluster has, and of whose pods manifests seldom speak.
+const EVERYWHERE: [&str; 2] = ["default", "kube-system"];
+
 impl<'a> Around<'a> {
+    /// What is around the policies of plain manifests, and in every cluster.
+    pub(super) fn of_snapshot(snapshot: &'a Snapshot) -> Self {
+        let cluster = &snapshot.cluster;
+        // Files that bring namespaces or pods are taken to bring all that matter.
+        let mut namespaces = Vec::new();
+        if cluster.namespaces.len() > snapshot.guessed.len() {
+            let missing = EVERYWHERE.iter().filter(|name| !cluster.namespaces.contains_key(**name));
+            namespaces
+                .extend(missing.map(|name| ((*name).to_owned(), namespace_labels(name, &Labels::new()))));
+            namespaces.extend(cluster.namespaces.clone());
+        }
+        let mut pods: Vec<(String, Labels)> =
+            cluster.pods.iter().map(|pod| (pod.name.namespace.clone(), pod.labels.clone())).collect();
+        if !pods.is_empty() {
+            let (key, value) = DNS_LABEL;
+            pods.push((DNS_NAMESPACE.to_owned(), [(key.to_owned(), value.to_owned())].into()));
+        }
+        Self { cluster, namespaces, pods, services: snapshot.services.clone(), without_dns: false }
+    }
+
     /// What is around the policies of a step.
     pub(super) fn of_scenario(scenario: &'a Scenario, scene: &Scene<'_>, cluster: &'a Cluster) -> Self {
         let mut namespaces: Vec<(String, Labels)> = scene.namespaces().into_iter().collect();
@@ -70,6 +94,12 @@ impl<'a> Around<'a> {
 
     fn selects_namespace(&self, selector: &Selector) -> bool {
         self.namespaces.is_empty() || self.namespaces.iter().any(|(_, labels)| selector.matches(labels))
+    }
+
+    /// Whether a selector names a namespace that every cluster has and of which nothing is known here.
+    fn has_unlisted_pods(&self, namespaces: &Selector) -> bool {
+        let named = namespaces.only_value_of("kubernetes.io/metadata.name");
+        named.is_some_and(|name| EVERYWHERE.contains(&name) && !self.cluster.namespaces.contains_key(name))
     }
 
     fn selects_pod(&self, namespace: Option<&str>, selector: &Selector) -> bool {
@@ -203,6 +233,7 @@ fn peer(
             let hint = "namespaces are selected by their labels; each has kubernetes.io/metadata.name";
             found.push(hinted(at(manifest, &format!("{path}.namespaceSelector"), message), hint));
         }
+        Peer::In(namespaces, _) if around.has_unlisted_pods(namespaces) => {}
         Peer::In(_, pods) if !around.selects_pod(None, pods) => {
             let message = format!("podSelector {pods} selects no pod of any namespace");
             found.push(hinted(

@@ -57,19 +57,7 @@ pub fn scenario(scenario: &Scenario, server: &ApiServer) -> Vec<Problem> {
 /// Finds what is wrong with the policies of plain manifests that are meant for an API server.
 #[must_use]
 pub fn snapshot(snapshot: &Snapshot, server: &ApiServer) -> Vec<Problem> {
-    let cluster = &snapshot.cluster;
-    let around = Around {
-        cluster,
-        // Files that bring namespaces or pods are taken to bring all that matter.
-        namespaces: if cluster.namespaces.len() > snapshot.guessed.len() {
-            cluster.namespaces.clone().into_iter().collect()
-        } else {
-            Vec::new()
-        },
-        pods: cluster.pods.iter().map(|pod| (pod.name.namespace.clone(), pod.labels.clone())).collect(),
-        services: snapshot.services.clone(),
-        without_dns: false,
-    };
+    let around = Around::of_snapshot(snapshot);
     let problems = snapshot.policies.iter().flat_map(|manifest| {
         let mut found = rejected(manifest, &manifest.value, server);
         if found.iter().all(|problem| problem.severity == Severity::Warning) {

@@ -239,6 +239,46 @@ fn warnings(text: &str) -> Vec<String> {
     super::snapshot(&snapshot, &ApiServer::default()).into_iter().map(|problem| problem.message).collect()
 }
 
+#[test]
+fn every_cluster_has_namespaces_that_no_manifest_brings() {
+    let with = |namespaces: &str, pods: &str| {
+        let text = format!(
+            "apiVersion: v1
+kind: Namespace
+metadata: {{ name: app }}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{ name: web, namespace: app, labels: {{ app: web }} }}
+spec: {{ containers: [{{ name: web, image: web }}] }}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {{ name: p, namespace: app }}
+spec:
+  podSelector: {{}}
+  policyTypes: [Egress]
+  egress:
+    - to: [{{ namespaceSelector: {namespaces}, podSelector: {pods} }}]
+      ports: [{{ port: 53, protocol: UDP }}, {{ port: 53 }}]
+"
+        );
+        warnings(&text).into_iter().filter(|message| message.contains(" no ")).collect::<Vec<_>>()
+    };
+    let named = |name: &str| format!("{{ matchLabels: {{ kubernetes.io/metadata.name: {name} }} }}");
+    let dns = "{ matchLabels: { k8s-app: kube-dns } }";
+    for (namespaces, pods) in [
+        (named("kube-system"), dns),
+        (named("kube-system"), "{ matchLabels: { k8s-app: metrics-server } }"),
+        (named("default"), "{}"),
+        ("{}".to_owned(), dns),
+    ] {
+        assert_eq!(with(&namespaces, pods), [""; 0], "{namespaces} {pods}");
+    }
+    assert_eq!(with(&named("kube-sistem"), dns).len(), 1);
+    assert_eq!(with("{}", "{ matchLabels: { app: wep } }").len(), 1);
+}
+
 const EGRESS: &str = "apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: { name: p, namespace: app }

@@ -337,6 +337,8 @@ impl Application {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = self.notes.clone();
+        // Two ports of a pod may be worth the same words.
+        notes.dedup();
         if !self.passed_over.is_empty() {
             let kinds: Vec<String> =
                 self.passed_over.iter().map(|(kind, count)| format!("{count} {kind}")).collect();

@@ -24,8 +24,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 /// Where the cluster's name servers are, and the label by which policies select them: so they are named by kubeadm, kind, k3s
 /// and most distributions.
-const DNS_NAMESPACE: &str = "kube-system";
-const DNS_LABEL: (&str, &str) = ("k8s-app", "kube-dns");
+pub(crate) const DNS_NAMESPACE: &str = "kube-system";
+pub(crate) const DNS_LABEL: (&str, &str) = ("k8s-app", "kube-dns");
 
 /// Numbers of stand-ins for addresses of nodes, Services and the DNS pod; those of pods begin at 1.
 const FIRST_NODE: u32 = 1 << 16;

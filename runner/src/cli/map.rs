@@ -9,6 +9,7 @@ use super::{
 };
 use crate::sources::Sources;
 use flowproof_core::{
+    picture::Picture,
     reach::{Change, Connection, Difference, Reach, Why, is_workload},
     snapshot::Snapshot,
 };
@@ -168,6 +169,7 @@ fn shown(reach: &Reach, format: MapFormat) -> String {
         MapFormat::Lines => reach.lines().iter().fold(String::new(), |text, line| format!("{text}{line}\n")),
         MapFormat::Mermaid => mermaid(&Graph::of(reach)),
         MapFormat::Dot => dot(&Graph::of(reach)),
+        MapFormat::Svg => Picture::of(reach).svg(),
     }
 }
 

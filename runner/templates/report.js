@@ -46,6 +46,30 @@ for (const toggle of toggles) {
   });
 }
 
+// In a graph, what has nothing to do with the focused end is dimmed.
+for (const picture of document.querySelectorAll(".picture")) {
+  const has = (list, id) => list === "*" || list.split(" ").includes(id);
+  const show = (id) => {
+    picture.classList.toggle("dim", id !== undefined);
+    const lit = new Set([id]);
+    const ways = [...picture.querySelectorAll("[data-from]")];
+    for (const way of ways) {
+      const { from, to } = way.dataset;
+      const leaves = id !== undefined && has(from, id);
+      const comes = id !== undefined && has(to, id);
+      way.classList.toggle("lit", leaves || comes);
+      if (leaves) to.split(" ").forEach((end) => lit.add(end));
+      if (comes && from !== "*") from.split(" ").forEach((end) => lit.add(end));
+    }
+    for (const end of picture.querySelectorAll("[data-id]")) end.classList.toggle("lit", lit.has(end.dataset.id));
+  };
+  picture.addEventListener("focusin", (event) => show(event.target.closest("[data-id]")?.dataset.id));
+  picture.addEventListener("focusout", () => show(undefined));
+  picture.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") event.target.blur();
+  });
+}
+
 // Arrow keys walk through a matrix, / goes to the filter.
 document.addEventListener("keydown", (event) => {
   if (event.key === "/" && document.activeElement !== search && !dialog.open) {

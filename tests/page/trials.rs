@@ -22,6 +22,9 @@ pub const ALL: &[(&str, Run)] = &[
     ("a click shows the evidence, and Escape closes it", |client| Box::pin(evidence(client))),
     ("the keyboard walks through a table", |client| Box::pin(keyboard(client))),
     ("a watch has its leaks in a timeline", |client| Box::pin(timeline(client))),
+    ("the graph has its lines by verdict, and the keyboard shows what an end reaches", |client| {
+        Box::pin(graph(client))
+    }),
     ("it fits a phone", |client| Box::pin(phone(client))),
 ];
 
@@ -147,6 +150,33 @@ async fn timeline(client: Client) -> Result<()> {
     client.find(Locator::Css("[data-words] .mark.leak")).await?.click().await?;
     let text = client.find(Locator::Css("dialog[open]")).await?.text().await?;
     ensure!(text.contains("leak from 2.5 s to 5.0 s") && text.contains("node1 -> node2"), "{text}");
+    Ok(())
+}
+
+async fn graph(client: Client) -> Result<()> {
+    let lines = js(
+        &client,
+        "[...document.querySelectorAll('.graph .line')].map(e => e.getAttribute('class')).sort().join()",
+    )
+    .await?;
+    ensure!(lines == "line matched,line mismatched", "{lines}");
+    let shown = js(&client, "[...document.querySelectorAll('.graph')].every(e => e.open && e.querySelector('svg').getBoundingClientRect().height > 50)").await?;
+    ensure!(shown == true, "a graph is not shown");
+    js(&client, "document.querySelector('.graph summary').focus()").await?;
+    client.active_element().await?.send_keys(&Key::Tab.to_string()).await?;
+    let focused = js(&client, "document.activeElement.getAttribute('aria-label')").await?;
+    ensure!(focused.as_str().is_some_and(|label| label.contains("reaches")), "{focused}");
+    let dim = "document.querySelectorAll('.picture.dim').length";
+    ensure!(js(&client, dim).await? == 1, "nothing is dimmed");
+    let lit = js(
+        &client,
+        "(() => { const id = document.activeElement.dataset.id, has = (e, d) => e.dataset[d].split(' ').includes(id); \
+            return [...document.querySelectorAll('.picture .line')].every(e => e.classList.contains('lit') === (has(e, 'from') || has(e, 'to'))); })()",
+    )
+    .await?;
+    ensure!(lit == true, "other lines than its own are lit");
+    client.active_element().await?.send_keys(&Key::Escape.to_string()).await?;
+    ensure!(js(&client, dim).await? == 0, "it is still dimmed");
     Ok(())
 }
 

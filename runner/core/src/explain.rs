@@ -4,9 +4,10 @@ use crate::{
     flow::Family,
     name::Qualified,
     policy::{
-        Answer, Ask, Derivation, Direction, End, Holds, Oracle, Protocol, RuleName, Side, Via,
+        Answer, Ask, Derivation, Direction, End, Holds, Oracle, PolicyName, Protocol, RuleName, Side, Via,
         derive::{Asked, AskedRule},
     },
+    scenario::Manifest,
     snapshot::Snapshot,
 };
 use serde::Serialize;
@@ -381,13 +382,22 @@ fn missing(snapshot: &Snapshot, named: &Named) -> ExplainError {
 }
 
 /// Where a rule is written.
-fn place(snapshot: &Snapshot, rule: &RuleName) -> Option<String> {
-    let manifest = snapshot.policies.iter().find(|manifest| {
-        manifest.object.kind == rule.policy.kind
-            && manifest.object.namespace == rule.policy.namespace
-            && manifest.object.name == rule.policy.name
-    })?;
+pub(crate) fn place(snapshot: &Snapshot, rule: &RuleName) -> Option<String> {
+    let manifest = manifest(snapshot, &rule.policy)?;
     manifest.places.find(&rule.path()).map(|(place, _)| place.to_string())
+}
+
+/// Where a policy is written.
+pub(crate) fn place_of_policy(snapshot: &Snapshot, policy: &PolicyName) -> Option<String> {
+    manifest(snapshot, policy).map(|manifest| manifest.at.to_string()).filter(|at| !at.starts_with(':'))
+}
+
+fn manifest<'s>(snapshot: &'s Snapshot, policy: &PolicyName) -> Option<&'s Manifest> {
+    snapshot.policies.iter().find(|manifest| {
+        manifest.object.kind == policy.kind
+            && manifest.object.namespace == policy.namespace
+            && manifest.object.name == policy.name
+    })
 }
 
 impl Explained {

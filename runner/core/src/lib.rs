@@ -15,6 +15,7 @@
 //! | [`capability`] | what a network can be said to enforce or not, and which flows show it |
 //! | [`snapshot`], [`explain`] | pods and policies from manifests or a cluster; why a flow is allowed or denied |
 //! | [`generate`], [`reach`] | scenarios that test given policies; who may reach whom by them |
+//! | [`picture`] | who reaches whom as an SVG |
 //! | [`mutate`] | which edits of its policies a scenario would not notice |
 //! | [`chronicle`] | one flow over any length of time: leaks, gaps, holes |
 //! | [`outcome`] | the outcome of a run: what every report is made of, and what is saved |
@@ -41,6 +42,7 @@ pub mod mutate;
 pub mod name;
 pub mod outcome;
 pub mod parse;
+pub mod picture;
 pub mod place;
 pub mod plan;
 pub mod policy;

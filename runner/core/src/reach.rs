@@ -4,12 +4,20 @@
 //! the ports count on which it is known to listen; where none is known, and at addresses, those that policies name, and `*` for all
 //! others.
 
+mod difference;
+mod ports;
+mod why;
+
+pub use difference::{Change, Difference};
+pub use why::{Cited, Why};
+
 use crate::{
     flow::Family,
     name::Qualified,
     policy::{Answer, Ask, End, Network, Oracle, Protocol, spoken::Spoken},
     snapshot::Snapshot,
 };
+use ports::{Found, texts};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,7 +53,7 @@ pub struct Connection {
     pub from: String,
     /// Where it goes.
     pub to: String,
-    /// The ports that the policies allow: `tcp/5432`, `udp/*`; `tcp/80 (IPv6)` for one family only.
+    /// The ports that the policies allow: `tcp/5432`, `udp/*`, `tcp/* but 22,23`; `tcp/80 (IPv6)` for one family only.
     pub ports: Vec<String>,
     /// Those of which the API leaves open whether they are allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -75,21 +83,11 @@ impl fmt::Display for Line {
     }
 }
 
-/// What a change opens and closes, sorted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Difference {
-    /// Allowed after it and not before.
-    pub opens: Vec<Line>,
-    /// Allowed before it and not after.
-    pub closes: Vec<Line>,
-}
-
 impl Reach {
     /// The map of pods and policies.
     #[must_use]
     pub fn of(snapshot: &Snapshot) -> Self {
-        let mut spoken = Spoken::of(snapshot.policies.iter().map(|policy| &policy.value));
-        spoken.blocks.retain(|_, block| !block.is_everything());
+        let spoken = spoken_of(snapshot);
         let ends = ends(snapshot, &spoken);
         let oracle = Oracle::new(&snapshot.cluster);
         let mut connections = Vec::new();
@@ -97,11 +95,19 @@ impl Reach {
             let ports = to.ports(snapshot, &spoken);
             let others = ends.iter().filter(|from| from.name != to.name);
             for from in others.filter(|from| !(from.is_outside() && to.is_outside())) {
-                let mut found = Ports::default();
+                let mut found = Found::default();
                 for (protocol, port) in &ports {
                     found.add(*protocol, *port, &answers(&oracle, from, to, *protocol, *port));
                 }
-                connections.extend(found.into_connection(&from.name, &to.name, &ports));
+                let connection = Connection {
+                    from: from.name.clone(),
+                    to: to.name.clone(),
+                    ports: texts(&found.allowed, &ports),
+                    open: texts(&found.open, &ports),
+                };
+                if !connection.ports.is_empty() || !connection.open.is_empty() {
+                    connections.push(connection);
+                }
             }
         }
         connections.sort_by(|a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to)));
@@ -118,14 +124,12 @@ impl Reach {
         self.connections.iter().flat_map(of).collect()
     }
 
-    /// What becomes different from this map to a later one.
+    /// A text among its ports that cannot be read as one, if there is any: a saved map may have been edited.
     #[must_use]
-    pub fn difference(&self, after: &Self) -> Difference {
-        let (before, after) = (self.lines(), after.lines());
-        Difference {
-            opens: after.difference(&before).cloned().collect(),
-            closes: before.difference(&after).cloned().collect(),
-        }
+    pub fn unreadable(&self) -> Option<&str> {
+        let all =
+            self.connections.iter().flat_map(|connection| connection.ports.iter().chain(&connection.open));
+        all.map(String::as_str).find(|text| ports::Read::of(text).is_none())
     }
 
     /// The connection between two ends, if there is one.
@@ -135,7 +139,15 @@ impl Reach {
     }
 }
 
+/// What policies speak of; everything is no block of its own.
+fn spoken_of(snapshot: &Snapshot) -> Spoken {
+    let mut spoken = Spoken::of(snapshot.policies.iter().map(|policy| &policy.value));
+    spoken.blocks.retain(|_, block| !block.is_everything());
+    spoken
+}
+
 /// An end of the map.
+#[derive(Clone)]
 struct Place {
     name: String,
     /// What stands for it, by family.
@@ -143,6 +155,18 @@ struct Place {
 }
 
 impl Place {
+    /// Of a block the address that lies in no narrower one, if it has such an address at an obvious place.
+    fn of_block(name: &str, block: Network, spoken: &Spoken) -> Option<Self> {
+        let narrower = |address: IpAddr| {
+            spoken
+                .blocks
+                .values()
+                .any(|other| block.is_strictly_wider_than(*other) && other.contains(address))
+        };
+        let address = addresses_of(block.masked()).into_iter().find(|address| !narrower(*address))?;
+        Some(Self { name: name.to_owned(), by: vec![(Family::of(address), End::Address(address))] })
+    }
+
     fn is_outside(&self) -> bool {
         self.by.iter().any(|(_, end)| matches!(end, End::Address(_)))
     }
@@ -197,18 +221,7 @@ fn ends(snapshot: &Snapshot, spoken: &Spoken) -> Vec<Place> {
         world.entry(Family::of(address)).or_insert(End::Address(address));
     }
     ends.push(Place { name: WORLD.to_owned(), by: world.into_iter().collect() });
-    for (name, block) in &spoken.blocks {
-        // Of a block the address that lies in no narrower one, if it has such an address at an obvious place.
-        let narrower = |address: IpAddr| {
-            spoken
-                .blocks
-                .values()
-                .any(|other| block.is_strictly_wider_than(*other) && other.contains(address))
-        };
-        if let Some(address) = addresses_of(block.masked()).into_iter().find(|address| !narrower(*address)) {
-            ends.push(Place { name: name.clone(), by: vec![(Family::of(address), End::Address(address))] });
-        }
-    }
+    ends.extend(spoken.blocks.iter().filter_map(|(name, block)| Place::of_block(name, *block, spoken)));
     ends
 }
 
@@ -231,17 +244,11 @@ fn addresses_of(block: Network) -> Vec<IpAddr> {
     found
 }
 
-/// What the policies say in each family that both ends have.
-fn answers(
-    oracle: &Oracle<'_>,
-    from: &Place,
-    to: &Place,
-    protocol: Protocol,
-    port: u16,
-) -> Vec<(Family, Answer)> {
-    let mut answers = Vec::new();
-    for (family, source) in &from.by {
-        for (_, destination) in to.by.iter().filter(|(other, _)| other == family) {
+/// The question in each family that both ends have.
+fn asks(from: &Place, to: &Place, protocol: Protocol, port: u16) -> impl Iterator<Item = (Family, Ask)> {
+    from.by.iter().flat_map(move |(family, source)| {
+        let there = to.by.iter().filter(move |(other, _)| other == family);
+        there.map(move |(_, destination)| {
             let ask = Ask {
                 source: *source,
                 destination: *destination,
@@ -250,66 +257,23 @@ fn answers(
                 port,
                 service: None,
             };
-            answers.push((*family, oracle.judge(&ask)));
-        }
-    }
-    answers
+            (*family, ask)
+        })
+    })
 }
 
-#[derive(Default)]
-struct Ports {
-    allowed: Vec<(Protocol, u16, Option<Family>)>,
-    open: Vec<(Protocol, u16, Option<Family>)>,
+/// What the policies say in each family that both ends have.
+fn answers(
+    oracle: &Oracle<'_>,
+    from: &Place,
+    to: &Place,
+    protocol: Protocol,
+    port: u16,
+) -> Vec<(Family, Answer)> {
+    asks(from, to, protocol, port).map(|(family, ask)| (family, oracle.judge(&ask))).collect()
 }
 
-impl Ports {
-    fn add(&mut self, protocol: Protocol, port: u16, answers: &[(Family, Answer)]) {
-        let keep = |list: &mut Vec<_>, fits: fn(&Answer) -> bool| {
-            let fitting: Vec<Family> =
-                answers.iter().filter(|(_, answer)| fits(answer)).map(|(family, _)| *family).collect();
-            if !fitting.is_empty() && fitting.len() == answers.len() {
-                list.push((protocol, port, None));
-            } else {
-                list.extend(fitting.into_iter().map(|family| (protocol, port, Some(family))));
-            }
-        };
-        keep(&mut self.allowed, |answer| *answer == Answer::Allow);
-        keep(&mut self.open, |answer| matches!(answer, Answer::Unspecified(_)));
-    }
-
-    fn into_connection(self, from: &str, to: &str, asked: &BTreeSet<(Protocol, u16)>) -> Option<Connection> {
-        let connection = Connection {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            ports: shown(&self.allowed, asked),
-            open: shown(&self.open, asked),
-        };
-        (!connection.ports.is_empty() || !connection.open.is_empty()).then_some(connection)
-    }
-}
-
-/// Ports as they are written; where all others are among them, those of the same protocol are left out.
-fn shown(ports: &[(Protocol, u16, Option<Family>)], asked: &BTreeSet<(Protocol, u16)>) -> Vec<String> {
-    let covers = |protocol: Protocol, family: Option<Family>| {
-        let all = asked.iter().filter(|(other, _)| *other == protocol);
-        asked.contains(&(protocol, ANY_OTHER))
-            && all.clone().all(|(_, port)| ports.contains(&(protocol, *port, family)))
-    };
-    let mut shown: Vec<String> = Vec::new();
-    for (protocol, port, family) in ports {
-        let name = protocol.to_string().to_lowercase();
-        let family_text = family.map_or_else(String::new, |family| format!(" ({family})"));
-        let text = if covers(*protocol, *family) || *port == ANY_OTHER {
-            format!("{name}/*{family_text}")
-        } else {
-            format!("{name}/{port}{family_text}")
-        };
-        if !shown.contains(&text) {
-            shown.push(text);
-        }
-    }
-    shown
-}
-
+#[cfg(test)]
+mod documented;
 #[cfg(test)]
 mod tests;

@@ -596,6 +596,8 @@ pub enum MapFormat {
     Mermaid,
     /// A graph in Graphviz' language
     Dot,
+    /// A picture
+    Svg,
 }
 
 /// What makes `map --diff` fail.

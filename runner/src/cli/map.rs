@@ -8,7 +8,11 @@ use super::{
     say,
 };
 use crate::sources::Sources;
-use flowproof_core::reach::{Connection, Difference, Line, Reach, is_workload};
+use flowproof_core::{
+    picture::Picture,
+    reach::{Change, Connection, Difference, Reach, Why, is_workload},
+    snapshot::Snapshot,
+};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,7 +39,9 @@ pub async fn map(args: &MapArgs) -> Result<u8, Failure> {
                 Failure::usage("--diff OLD takes one NEW".to_owned()).hint("flowproof map --diff OLD NEW")
             );
         };
-        let difference = of_path(old)?.difference(&of_path(new)?);
+        let (before, after) = (of_path(old)?, of_path(new)?);
+        let mut difference = before.reach.difference(&after.reach);
+        difference.explain(before.snapshot.as_ref(), after.snapshot.as_ref());
         say(&difference_text(&difference, args.format))?;
         let (opens, closes) = (!difference.opens.is_empty(), !difference.closes.is_empty());
         let fails = match args.fail_on {
@@ -49,7 +55,7 @@ pub async fn map(args: &MapArgs) -> Result<u8, Failure> {
     let reach = if args.paths.is_empty() {
         Reach::of(&live(&args.kube).await?)
     } else if let [only] = &args.paths[..] {
-        of_path(only)?
+        of_path(only)?.reach
     } else {
         Reach::of(&of_files(&args.paths, None)?)
     };
@@ -59,8 +65,20 @@ pub async fn map(args: &MapArgs) -> Result<u8, Failure> {
     say(&shown(&reach, args.format))
 }
 
+/// A map, and what it was made from, if it was not saved.
+struct Mapped {
+    reach: Reach,
+    snapshot: Option<Snapshot>,
+}
+
+impl Mapped {
+    fn of(snapshot: Snapshot) -> Self {
+        Self { reach: Reach::of(&snapshot), snapshot: Some(snapshot) }
+    }
+}
+
 /// The map of a file, a directory, a revision of git, or one that was saved.
-fn of_path(path: &Path) -> Result<Reach, Failure> {
+fn of_path(path: &Path) -> Result<Mapped, Failure> {
     if let Some(revision) = path.to_str().and_then(|path| path.strip_prefix(GIT)) {
         return of_revision(revision);
     }
@@ -70,14 +88,20 @@ fn of_path(path: &Path) -> Result<Reach, Failure> {
         if schema != SCHEMA {
             return Err(Failure::usage(format!("{} is {schema}, and no map ({SCHEMA})", path.display())));
         }
-        return serde_json::from_value(saved["map"].clone())
-            .map_err(|error| Failure::usage(format!("{} cannot be read as a map: {error}", path.display())));
+        let unreadable =
+            |why: String| Failure::usage(format!("{} cannot be read as a map: {why}", path.display()));
+        let reach: Reach =
+            serde_json::from_value(saved["map"].clone()).map_err(|error| unreadable(error.to_string()))?;
+        if let Some(port) = reach.unreadable() {
+            return Err(unreadable(format!("'{port}' is not a port, as in tcp/80 or udp/* but 53")));
+        }
+        return Ok(Mapped { reach, snapshot: None });
     }
-    Ok(Reach::of(&of_files(&[path.to_owned()], None)?))
+    Ok(Mapped::of(of_files(&[path.to_owned()], None)?))
 }
 
 /// `REV:PATH`: the manifests of a file, or of a folder and all below it, as a revision has them.
-fn of_revision(text: &str) -> Result<Reach, Failure> {
+fn of_revision(text: &str) -> Result<Mapped, Failure> {
     let (revision, path) = text.split_once(':').ok_or_else(|| {
         Failure::usage(format!("'{GIT}{text}' names no path"))
             .hint("write git:REVISION:PATH, as in git:main:chart/rendered.yaml")
@@ -103,7 +127,7 @@ fn of_revision(text: &str) -> Result<Reach, Failure> {
     if files.is_empty() {
         return Err(Failure::usage(format!("{revision} has no manifests at {path}")));
     }
-    Ok(Reach::of(&sound(Sources::of_manifests(files))?.snapshot.unwrap_or_default()))
+    Ok(Mapped::of(sound(Sources::of_manifests(files))?.snapshot.unwrap_or_default()))
 }
 
 /// Compares with a reviewed file of lines, or writes it.
@@ -145,13 +169,14 @@ fn shown(reach: &Reach, format: MapFormat) -> String {
         MapFormat::Lines => reach.lines().iter().fold(String::new(), |text, line| format!("{text}{line}\n")),
         MapFormat::Mermaid => mermaid(&Graph::of(reach)),
         MapFormat::Dot => dot(&Graph::of(reach)),
+        MapFormat::Svg => Picture::of(reach).svg(),
     }
 }
 
 /// The ports of a connection, those that the API leaves open with a `?`.
 fn ports_of(connection: &Connection) -> String {
     let open = connection.open.iter().map(|port| format!("{port}?"));
-    connection.ports.iter().cloned().chain(open).collect::<Vec<_>>().join(" ")
+    connection.ports.iter().cloned().chain(open).collect::<Vec<_>>().join(", ")
 }
 
 /// Sources that may do the same are one row; destinations that nobody reaches, and sources that reach nobody, are named below.
@@ -210,7 +235,7 @@ fn text(reach: &Reach) -> String {
         for (sources, cells) in &table.rows {
             let cells = cells
                 .iter()
-                .map(|cell| if cell.is_empty() { "·".to_owned() } else { cell.replace(' ', "\n") });
+                .map(|cell| if cell.is_empty() { "·".to_owned() } else { cell.replace(", ", "\n") });
             shown.add_row(std::iter::once(sources.join("\n")).chain(cells));
         }
         for line in shown.lines() {
@@ -312,26 +337,62 @@ fn dot(graph: &Graph<'_>) -> String {
     text + "}\n"
 }
 
+/// Name and version of the schema of a difference as JSON.
+const DIFFERENCE_SCHEMA: &str = "flowproof.map-difference/1";
+
 fn difference_text(difference: &Difference, format: MapFormat) -> String {
     let Difference { opens, closes } = difference;
     if format == MapFormat::Json {
-        let lines = |lines: &[Line]| lines.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let value = json!({
-            "schema": "flowproof.map-difference/1",
-            "opens": lines(opens),
-            "closes": lines(closes),
-        });
+        let value = json!({ "schema": DIFFERENCE_SCHEMA, "opens": opens, "closes": closes });
         return format!("{value:#}\n");
     }
     if opens.is_empty() && closes.is_empty() {
         return "who may reach whom stays the same\n".to_owned();
     }
-    let opened = opens.iter().map(|line| ("opens", "+", line));
-    let all = opened.chain(closes.iter().map(|line| ("closes", "-", line)));
+    let mut text = String::new();
     if format == MapFormat::Markdown {
-        return all.fold("| | connection |\n|---|---|\n".to_owned(), |text, (what, _, line)| {
-            format!("{text}| {what} | `{line}` |\n")
-        });
+        text.push_str("| | connection | because now | before |\n|---|---|---|---|\n");
     }
-    all.fold(String::new(), |text, (what, sign, line)| format!("{text}{sign} {what}  {line}\n"))
+    for (what, sign, changes) in [("opens", "+", opens), ("closes", "-", closes)] {
+        for (of_one_reason, first) in by_reason(changes) {
+            let lines = of_one_reason.iter().map(|change| &change.line);
+            if format == MapFormat::Markdown {
+                let lines: Vec<String> = lines.map(|line| format!("`{line}`")).collect();
+                let [after, before] = [&first.after, &first.before]
+                    .map(|why| why.as_ref().map(why_text).unwrap_or_default().replace('|', "\\|"));
+                let _ = writeln!(text, "| {what} | {} | {after} | {before} |", lines.join("<br>"));
+            } else {
+                lines.for_each(|line| {
+                    let _ = writeln!(text, "{sign} {what}  {line}");
+                });
+                for (when, why) in [("now   ", &first.after), ("before", &first.before)] {
+                    if let Some(why) = why {
+                        let _ = writeln!(text, "    {when}  {}", why_text(why));
+                    }
+                }
+            }
+        }
+    }
+    text
+}
+
+/// Changes with the same reasons together, in the order of the first of each.
+fn by_reason(changes: &[Change]) -> Vec<(Vec<&Change>, &Change)> {
+    let mut groups: Vec<(Vec<&Change>, &Change)> = Vec::new();
+    for change in changes {
+        let same = |(_, first): &&mut (Vec<&Change>, &Change)| {
+            (&first.before, &first.after) == (&change.before, &change.after)
+        };
+        match groups.iter_mut().find(same) {
+            Some((group, _)) => group.push(change),
+            None => groups.push((vec![change], change)),
+        }
+    }
+    groups
+}
+
+/// A reason with the places of its rules: `NetworkPolicy shop/db, ingress rule 1 lets it in (shop.yaml:9:12)`.
+fn why_text(why: &Why) -> String {
+    let places: Vec<&str> = why.rules.iter().filter_map(|rule| rule.at.as_deref()).collect();
+    if places.is_empty() { why.reason.clone() } else { format!("{} ({})", why.reason, places.join(", ")) }
 }

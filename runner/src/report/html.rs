@@ -1,12 +1,13 @@
 //! The HTML report: one file without outside resources, made from an outcome by the template `templates/report.html`.
 
-use super::{failure, sign, table, tally_text, watched};
+use super::{failure, graph, sign, table, tally_text, watched};
 use crate::run::duration_text;
 use askama::Template;
 use flowproof_core::{
     outcome::{
         Conclusion, End, FlowOutcome, Outcome, ScenarioOutcome, StepOutcome, WatchOutcome, Watched, What,
     },
+    picture::STYLE,
     verdict::Kind,
 };
 use serde::Serialize;
@@ -14,6 +15,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
+
+/// With at most so many scenarios their graphs are shown at once.
+const FEW: usize = 3;
 
 /// Makes the page.
 pub fn html(outcome: &Outcome) -> Result<String, askama::Error> {
@@ -33,6 +37,8 @@ pub fn html(outcome: &Outcome) -> Result<String, askama::Error> {
         scenarios,
         version: outcome.flowproof.clone(),
         evidence: Vec::new(),
+        picture_style: STYLE,
+        open_graphs: outcome.scenarios.len() <= FEW,
     };
     page.notes.extend(outcome.watch.as_ref().map(|watch| watched::headline(watch, outcome)));
     page.notes.extend(outcome.canary.as_ref().map(table::canary_text));
@@ -55,6 +61,9 @@ struct Page {
     scenarios: Vec<Section>,
     version: String,
     evidence: Vec<Entry>,
+    picture_style: &'static str,
+    /// Graphs are shown at once where they are few.
+    open_graphs: bool,
 }
 
 struct Section {
@@ -71,6 +80,7 @@ struct Step {
     columns: Vec<String>,
     rows: Vec<Row>,
     failures: Vec<Flow>,
+    graph: Option<graph::Graph>,
 }
 
 struct Row {
@@ -234,6 +244,7 @@ fn matrix(number: usize, step: &StepOutcome, claim: &str, evidence: &mut Vec<Ent
         rows: rows.collect(),
         columns: columns.iter().map(|(target, port)| format!("{target}\n{port}")).collect(),
         failures,
+        graph: graph::of(step),
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod compared;
 pub mod failure;
 pub mod github;
+mod graph;
 pub mod html;
 pub mod junit;
 pub mod live;

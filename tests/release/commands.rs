@@ -174,6 +174,12 @@ fn the_commands_of_the_action_can_be_given() {
     for shell in ["bash", "zsh", "fish"] {
         Cli::try_parse_from(["flowproof", "completions", shell]).unwrap_or_else(|error| panic!("{error}"));
     }
+    let release = text(".github/workflows/release.yml");
+    let calls: Vec<_> = release.lines().flat_map(calls).collect();
+    assert!(calls.len() >= 3, "{calls:?}");
+    for call in calls {
+        Cli::try_parse_from(&call).unwrap_or_else(|error| panic!("{call:?}: {error}"));
+    }
     let workflow = yaml(".github/workflows/kind.yml").to_string();
     for arguments in super::between(&workflow, "\"args\":\"", "\"") {
         let call = format!("flowproof run {arguments}");

@@ -4,6 +4,7 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `FLOWPROOF_PROBER` | a finished prober to carry instead: for cross builds and packagers |
+//! | `FLOWPROOF_PROBER_PACKED` | the same prober, packed already: where programs for its machine cannot be linked, as on macOS |
 //! | `FLOWPROOF_PROBER_TARGET` | the target that it is for, e.g. `x86_64-unknown-linux-musl`; the runner's if unset |
 //!
 //! The same sources give the same bytes wherever they lie: paths are remapped and nothing of the outer build's
@@ -26,34 +27,42 @@ fn main() {
 }
 
 fn embed() -> Result<(), String> {
-    for variable in ["FLOWPROOF_PROBER", "FLOWPROOF_PROBER_TARGET"] {
+    for variable in ["FLOWPROOF_PROBER", "FLOWPROOF_PROBER_PACKED", "FLOWPROOF_PROBER_TARGET"] {
         println!("cargo::rerun-if-env-changed={variable}");
     }
     let out = PathBuf::from(required("OUT_DIR")?);
     let build = Build::new(&out)?;
-    let program = match env::var_os("FLOWPROOF_PROBER") {
-        Some(given) => {
-            let given = PathBuf::from(given);
-            println!("cargo::rerun-if-changed={}", given.display());
-            given
-        }
+    let program = match given("FLOWPROOF_PROBER") {
+        Some(given) => given,
         None => build.prober()?,
     };
-    let prober = fs::read(&program)
-        .map_err(|error| format!("the prober at {} cannot be read: {error}", program.display()))?;
+    let read = |program: &Path| {
+        fs::read(program)
+            .map_err(|error| format!("the prober at {} cannot be read: {error}", program.display()))
+    };
+    let prober = read(&program)?;
     let compressed = out.join("flowproof-prober.lzma");
     let write = |name: &Path, bytes: &[u8]| {
         fs::write(name, bytes).map_err(|error| format!("{} cannot be written: {error}", name.display()))
     };
-    write(
-        &compressed,
-        &compress(&prober).map_err(|error| format!("the prober cannot be compressed: {error}"))?,
-    )?;
-    let packed = build.unpack(&compressed)?;
-    let packed =
-        fs::read(&packed).map_err(|error| format!("{} cannot be read: {error}", packed.display()))?;
-    write(&out.join("flowproof-prober-packed"), &packed)?;
+    let packed = match given("FLOWPROOF_PROBER_PACKED") {
+        Some(given) => given,
+        None => {
+            let bytes =
+                compress(&prober).map_err(|error| format!("the prober cannot be compressed: {error}"))?;
+            write(&compressed, &bytes)?;
+            build.unpack(&compressed)?
+        }
+    };
+    write(&out.join("flowproof-prober-packed"), &read(&packed)?)?;
     write(&out.join("flowproof-prober"), &prober)
+}
+
+/// A finished program that a variable names.
+fn given(variable: &str) -> Option<PathBuf> {
+    let given = PathBuf::from(env::var_os(variable)?);
+    println!("cargo::rerun-if-changed={}", given.display());
+    Some(given)
 }
 
 /// Compresses as `.lzma`, with a dictionary that holds all of it.
@@ -97,9 +106,10 @@ impl<'a> Build<'a> {
     fn unpack(&self, compressed: &Path) -> Result<PathBuf, String> {
         let sources = ["Cargo.toml", "Cargo.lock", "build.rs", "src"];
         self.watch(&sources.map(|source| format!("prober/unpack/{source}")));
-        // It starts itself, so that nobody would relocate it.
-        let mut cargo =
-            self.cargo("prober/unpack/Cargo.toml", "unpack-target", &["-Crelocation-model=static"])?;
+        // It starts itself, so that nobody would relocate it; and where rustc brings a C library's start code, it must not.
+        let mut flags = vec!["-Crelocation-model=static"];
+        flags.extend(self.target.ends_with("-musl").then_some("-Clink-self-contained=no"));
+        let mut cargo = self.cargo("prober/unpack/Cargo.toml", "unpack-target", &flags)?;
         cargo.arg("--release").env("FLOWPROOF_PACKED", compressed);
         self.run(cargo)?;
         Ok(self.built("unpack-target", "release", "flowproof-unpack"))

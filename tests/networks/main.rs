@@ -14,6 +14,7 @@ mod agreement;
 mod applications;
 mod capture;
 mod check;
+mod inside;
 mod manifests;
 mod network;
 mod shadows;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Some(name) => {
             trials.extend(surroundings::trials(&Network::named(name)));
             trials.extend(shadows::trials(&Network::named(name)));
+            trials.push(inside::trial(&Network::named(name)));
         }
         None => trials.push(
             Trial::test("wrong surroundings: they need a network that enforces", || Ok(()))

@@ -57,8 +57,10 @@ pub enum Command {
     Map(MapArgs),
     /// Remove what runs left behind
     Clean(CleanArgs),
-    /// The prober's image: an archive, or into kind, k3s, containerd
+    /// The prober's image, or flowproof's own: an archive, or into kind, k3s, containerd
     Image(ImageArgs),
+    /// Print what runs flowproof inside a cluster, for kubectl apply -f -
+    Manifest(ManifestArgs),
     /// Print the JSON Schema of scenario files
     Schema,
     /// Print a completion script
@@ -652,6 +654,9 @@ pub struct ImageArgs {
     /// What to do with it.
     #[command(subcommand)]
     pub command: ImageCommand,
+    /// Flowproof's own image instead, with the program that runs now, to run it inside a cluster (`flowproof manifest job`)
+    #[arg(long, global = true)]
+    pub runner: bool,
 }
 
 /// What to do with the image.
@@ -681,6 +686,43 @@ pub struct ImageLoadArgs {
     /// Into this machine's k3s
     #[arg(long)]
     pub k3s: bool,
+}
+
+/// `flowproof manifest`.
+#[derive(Debug, Clone, Args)]
+pub struct ManifestArgs {
+    /// What to print.
+    #[command(subcommand)]
+    pub command: ManifestCommand,
+    /// The namespace of the service account and the Job
+    #[arg(short, long, value_name = "NAME", default_value = "flowproof", global = true)]
+    pub namespace: String,
+}
+
+/// What runs flowproof inside a cluster.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ManifestCommand {
+    /// A service account with the ClusterRole that flowproof needs
+    Rbac,
+    /// The same, and a Job that runs flowproof once
+    Job(ManifestJobArgs),
+}
+
+/// `flowproof manifest job`.
+#[derive(Debug, Clone, Args)]
+pub struct ManifestJobArgs {
+    /// The image of flowproof itself: a released one, or what `flowproof image save --runner` writes
+    #[arg(long, value_name = "REF", default_value = concat!("ghcr.io/flowproof/flowproof:", env!("CARGO_PKG_VERSION")))]
+    pub image: String,
+    /// imagePullPolicy of its pod
+    #[arg(long, value_name = "POLICY", default_value = "IfNotPresent", value_parser = ["Always", "IfNotPresent", "Never"])]
+    pub pull_policy: String,
+    /// A secret of the namespace to pull the image with
+    #[arg(long, value_name = "NAME")]
+    pub pull_secret: Option<String>,
+    /// What flowproof is to do: a command and its options, behind --
+    #[arg(last = true, value_name = "ARGUMENT", default_value = "check")]
+    pub arguments: Vec<String>,
 }
 
 /// Reads `250ms`, `15s`, `2m`, `1h30m`.

@@ -52,7 +52,7 @@ impl From<ClusterError> for Failure {
     fn from(error: ClusterError) -> Self {
         let hint = match &error {
             ClusterError::Forbidden { .. } => {
-                Some("the ClusterRole that flowproof needs stands in its sources, runner/src/kube/cluster-role.yaml".to_owned())
+                Some("`flowproof manifest rbac` prints the ClusterRole that flowproof needs".to_owned())
             }
             _ => error.hint().map(str::to_owned),
         };

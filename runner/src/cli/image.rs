@@ -9,7 +9,8 @@ use crate::image::{self, Place};
 
 /// Carries out the command.
 pub async fn image(args: ImageArgs) -> Result<u8, Failure> {
-    let image = image::embedded().map_err(|error| Failure::set_up(error.to_string()))?;
+    let image = if args.runner { image::runner() } else { image::embedded() };
+    let image = image.map_err(|error| Failure::set_up(error.to_string()))?;
     match args.command {
         ImageCommand::Name => say(&format!("{}\n", image.reference)),
         ImageCommand::Save { file } => {

@@ -11,6 +11,7 @@ mod faults;
 mod generate;
 mod image;
 mod lint;
+mod manifest;
 mod map;
 mod mutate;
 mod output;
@@ -56,6 +57,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Map(args) => map::map(&args).await,
         Command::Clean(args) => clean::clean(args).await,
         Command::Image(args) => image::image(args).await,
+        Command::Manifest(args) => manifest::manifest(args),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&flowproof_core::parse::json_schema())
                 .expect("a schema is valid JSON");

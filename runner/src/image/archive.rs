@@ -1,31 +1,58 @@
-//! Packs the prober into an OCI image archive (OCI image format 1.1) that Docker's `load` understands as well.
+//! Packs a program into an OCI image archive (OCI image format 1.1) that Docker's `load` understands as well.
 
 use super::elf::Elf;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::Path,
+};
 
 /// An image archive and the name under which clusters know the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// `localhost/flowproof-prober:VERSION-DIGEST`, where the digest is the first 12 hexadecimal digits of the
-    /// prober's SHA-256: an image of another build never passes for this one.
+    /// program's SHA-256: an image of another build never passes for this one.
     pub reference: String,
     /// The machine that it is for, as OCI names it: `amd64` or `arm64`.
     pub architecture: &'static str,
-    /// The archive: a tar file with fixed times and order, so that equal probers give equal bytes.
+    /// The archive: a tar file with fixed times and order, so that equal programs give equal bytes.
     pub archive: Vec<u8>,
 }
 
-/// Why a prober cannot be packed, or its archive not be written.
+/// What an image consists of.
+#[derive(Debug)]
+pub(super) struct Content<'a> {
+    /// The name of the program and of the image.
+    pub(super) name: &'a str,
+    /// What the program does, for the image's label.
+    pub(super) description: &'a str,
+    /// The program.
+    pub(super) program: &'a [u8],
+    /// What a dynamic program needs, by paths without the first slash.
+    pub(super) libraries: Vec<(String, Vec<u8>)>,
+    /// The version of both.
+    pub(super) version: &'a str,
+}
+
+/// Why a program cannot be packed, or its archive not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// It is not an ELF file for a machine that images exist for.
-    #[error("the prober is not an ELF program for amd64 or arm64")]
-    Machine,
+    #[error("{0} is not an ELF program for amd64 or arm64, which images are made for")]
+    Machine(&'static str),
     /// It needs a dynamic loader, which an image without a base does not have.
     #[error("the prober is linked dynamically; the image has no libraries")]
     Dynamic,
+    /// A file that belongs into the image could not be read.
+    #[error("{what} cannot be read for the image: {problem}")]
+    Read {
+        /// Which one.
+        what: String,
+        /// Why not.
+        problem: String,
+    },
     /// The archive could not be written.
     #[error("the image archive cannot be written to {path}: {error}")]
     Write {
@@ -39,13 +66,26 @@ pub enum ImageError {
 impl Image {
     /// Packs a prober into an image without a base: the program, and the directories that container runtimes mount on.
     pub fn pack(prober: &[u8], version: &str) -> Result<Self, ImageError> {
-        let elf = Elf::read(prober).ok_or(ImageError::Machine)?;
-        let architecture = elf.architecture.ok_or(ImageError::Machine)?;
-        if elf.interpreted {
+        let elf = Elf::read(prober).ok_or(ImageError::Machine("the prober"))?;
+        if elf.loader.is_some() {
             return Err(ImageError::Dynamic);
         }
-        let reference = format!("localhost/flowproof-prober:{version}-{}", &digest(prober)[..12]);
-        let archive = pack(prober, version, architecture, &reference);
+        Self::pack_with(&Content {
+            name: "flowproof-prober",
+            description: "Listens, tries flows, and says what happened at its end",
+            program: prober,
+            libraries: Vec::new(),
+            version,
+        })
+    }
+
+    /// Packs a program that has all that it needs.
+    pub(super) fn pack_with(content: &Content<'_>) -> Result<Self, ImageError> {
+        let elf = Elf::read(content.program).and_then(|elf| elf.architecture);
+        let architecture = elf.ok_or(ImageError::Machine("the program"))?;
+        let program = digest(content.program);
+        let reference = format!("localhost/{}:{}-{}", content.name, content.version, &program[..12]);
+        let archive = pack(content, &program, architecture, &reference);
         Ok(Self { reference, architecture, archive })
     }
 
@@ -56,28 +96,28 @@ impl Image {
     }
 }
 
-fn pack(prober: &[u8], version: &str, architecture: &str, reference: &str) -> Vec<u8> {
-    let layer = layer(prober);
+fn pack(content: &Content<'_>, program: &str, architecture: &str, reference: &str) -> Vec<u8> {
+    let layer = layer(content);
     let labels = json!({
-        "org.opencontainers.image.description": "Listens, tries flows, and says what happened at its end",
+        "org.opencontainers.image.description": content.description,
         "org.opencontainers.image.licenses": "Apache-2.0",
-        "org.opencontainers.image.revision": digest(prober),
+        "org.opencontainers.image.revision": program,
         "org.opencontainers.image.source": env!("CARGO_PKG_REPOSITORY"),
-        "org.opencontainers.image.title": "flowproof-prober",
-        "org.opencontainers.image.version": version,
+        "org.opencontainers.image.title": content.name,
+        "org.opencontainers.image.version": content.version,
     });
     let config = json!({
         "architecture": architecture,
         "os": "linux",
         "config": {
             "User": "65532:65532",
-            "Entrypoint": ["/flowproof-prober"],
+            "Entrypoint": [format!("/{}", content.name)],
             "Env": ["PATH=/"],
             "WorkingDir": "/",
             "Labels": labels,
         },
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", digest(&layer))] },
-        "history": [{ "created_by": "flowproof image", "comment": "static program, no base image" }],
+        "history": [{ "created_by": "flowproof image", "comment": "no base image" }],
     });
     let mut blobs = Blobs::default();
     let layer = blobs.add("application/vnd.oci.image.layer.v1.tar", layer);
@@ -115,13 +155,21 @@ fn pack(prober: &[u8], version: &str, architecture: &str, reference: &str) -> Ve
 }
 
 /// The one layer: container runtimes mount `/proc`, `/sys`, `/dev`, and files below `/etc`.
-fn layer(prober: &[u8]) -> Vec<u8> {
+fn layer(content: &Content<'_>) -> Vec<u8> {
     let mut tar = Tar::default();
     for name in ["dev", "etc", "proc", "sys"] {
         tar.directory(name, 0o755);
     }
     tar.directory("tmp", 0o1777);
-    tar.file("flowproof-prober", 0o755, prober);
+    tar.file(content.name, 0o755, content.program);
+    let above = |path: &String| Path::new(path).ancestors().skip(1).map(Path::to_owned).collect::<Vec<_>>();
+    let directories: BTreeSet<_> = content.libraries.iter().flat_map(|(path, _)| above(path)).collect();
+    for directory in directories.iter().filter(|directory| !directory.as_os_str().is_empty()) {
+        tar.directory(&directory.display().to_string(), 0o755);
+    }
+    for (path, library) in &content.libraries {
+        tar.file(path, 0o755, library);
+    }
     tar.finish()
 }
 

@@ -1,12 +1,12 @@
 //! Reads what the image needs to know from the header of an ELF file (System V ABI, chapters 4 and 5).
 
 /// What a 64-bit little-endian ELF file says of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Elf {
     /// Its machine, as OCI images name it (Go's `GOARCH`); `None` for one that has no image here.
     pub(super) architecture: Option<&'static str>,
-    /// Whether it asks for a dynamic loader (`PT_INTERP`), which an image without a base does not have.
-    pub(super) interpreted: bool,
+    /// The dynamic loader that it asks for (`PT_INTERP`); `None` for a static program.
+    pub(super) loader: Option<String>,
 }
 
 impl Elf {
@@ -20,18 +20,29 @@ impl Elf {
         let table = usize::try_from(u64::from_le_bytes(*at(bytes, 32)?)).ok()?;
         let size = usize::from(u16::from_le_bytes(*at(bytes, 54)?));
         let count = usize::from(u16::from_le_bytes(*at(bytes, 56)?));
-        let mut interpreted = false;
+        let mut loader = None;
         for index in 0..count {
             let entry = table.checked_add(index.checked_mul(size)?)?;
-            interpreted |= u32::from_le_bytes(*at(bytes, entry)?) == PT_INTERP;
+            if u32::from_le_bytes(*at(bytes, entry)?) == PT_INTERP {
+                loader = Some(text(bytes, entry)?);
+            }
         }
         let architecture = match u16::from_le_bytes(*at(bytes, 18)?) {
             62 => Some("amd64"),
             183 => Some("arm64"),
             _ => None,
         };
-        Some(Self { architecture, interpreted })
+        Some(Self { architecture, loader })
     }
+}
+
+/// The text that a program header's segment consists of, which a NUL ends.
+fn text(bytes: &[u8], header: usize) -> Option<String> {
+    let offset = usize::try_from(u64::from_le_bytes(*at(bytes, header.checked_add(8)?)?)).ok()?;
+    let size = usize::try_from(u64::from_le_bytes(*at(bytes, header.checked_add(32)?)?)).ok()?;
+    let segment = bytes.get(offset..offset.checked_add(size)?)?;
+    let text = segment.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8(text.to_vec()).ok()
 }
 
 fn at<const N: usize>(bytes: &[u8], offset: usize) -> Option<&[u8; N]> {
@@ -49,7 +60,7 @@ mod tests {
         assert_eq!(Elf::read(&header), None, "the header ends too early");
         header.resize(64, 0);
         header[18] = 183;
-        assert_eq!(Elf::read(&header), Some(Elf { architecture: Some("arm64"), interpreted: false }));
+        assert_eq!(Elf::read(&header), Some(Elf { architecture: Some("arm64"), loader: None }));
         header[56] = 1;
         header[32..40].copy_from_slice(&u64::MAX.to_le_bytes());
         assert_eq!(Elf::read(&header), None, "the program headers lie outside the file");
@@ -58,6 +69,7 @@ mod tests {
     #[test]
     fn a_dynamic_program_is_seen() {
         let own = std::fs::read("/proc/self/exe").expect("the test can read itself");
-        assert!(Elf::read(&own).expect("it is ELF").interpreted);
+        let loader = Elf::read(&own).expect("it is ELF").loader.expect("a loader");
+        assert!(std::path::Path::new(&loader).exists(), "{loader}");
     }
 }

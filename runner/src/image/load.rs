@@ -79,7 +79,7 @@ pub async fn load(image: &Image, place: &Place) -> Result<(), LoadError> {
     match place {
         Place::Kind(name) => {
             let file = tempfile::Builder::new()
-                .prefix("flowproof-prober-")
+                .prefix("flowproof-image-")
                 .suffix(".tar")
                 .tempfile()
                 .map_err(LoadError::Temporary)?;

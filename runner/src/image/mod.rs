@@ -1,17 +1,20 @@
-//! The prober's image: built here, without a container engine and without a base image.
+//! The prober's image and the runner's: built here, without a container engine and without a base image.
 //!
 //! | module | job |
 //! |---|---|
-//! | [`archive`] | packs the prober into an OCI image archive, the same bytes every time |
-//! | [`elf`] | reads from the prober for which machine it is and whether it is static |
+//! | [`archive`] | packs a program into an OCI image archive, the same bytes every time |
+//! | [`runner`] | packs the runner with what it needs |
+//! | [`elf`] | reads from a program for which machine it is and whether it is static |
 //! | [`load`] | puts the archive where a cluster finds it: kind, containerd, k3s |
 
 mod archive;
 mod elf;
 mod load;
+mod runner;
 
 pub use archive::{Image, ImageError};
 pub use load::{LoadError, Place, load};
+pub use runner::runner;
 
 /// The prober that was built with this runner.
 pub const PROBER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/flowproof-prober"));

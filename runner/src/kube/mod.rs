@@ -18,6 +18,7 @@
 //! | [`stream`] | the exec stream to a prober |
 //! | [`kinds`] | which kinds the cluster serves, and their scope |
 //! | [`change`] | apply, delete, label |
+//! | [`manifest`] | what runs flowproof inside a cluster |
 //! | [`ledger`] | what this runner has made and not yet removed |
 //! | [`remove`] | removes lanes |
 //! | [`remains`] | finds and removes what earlier runs left behind |
@@ -32,6 +33,7 @@ mod failure;
 mod headway;
 mod kinds;
 mod ledger;
+mod manifest;
 mod object;
 mod permission;
 mod progress;
@@ -45,6 +47,7 @@ mod watched;
 
 pub use connect::{KubeOptions, PullPolicy, configured};
 pub use delivery::Deliver;
+pub use manifest::{JobSpec, job as job_manifest, rbac as rbac_manifest};
 pub use object::ENFORCE_LABEL;
 pub use permission::CLUSTER_ROLE;
 pub use remains::{Found, Remains};

@@ -36,7 +36,7 @@ fn follow<'a>(files: &'a Files, descriptor: &Value) -> &'a [u8] {
 #[test]
 fn the_embedded_prober_is_static_and_small() {
     let elf = Elf::read(PROBER).expect("it is ELF");
-    assert!(!elf.interpreted, "it must not need a loader");
+    assert_eq!(elf.loader, None, "it must not need one");
     assert!(PROBER.len() <= 4 << 20, "{} bytes", PROBER.len());
 }
 
@@ -78,7 +78,38 @@ fn the_same_prober_gives_the_same_bytes_and_another_one_another_name() {
 
 #[test]
 fn what_cannot_run_in_the_image_is_refused() {
-    assert!(matches!(Image::pack(b"#!/bin/sh", "1"), Err(ImageError::Machine)));
+    assert!(matches!(Image::pack(b"#!/bin/sh", "1"), Err(ImageError::Machine(_))));
     let dynamic = fs::read("/proc/self/exe").expect("the test can read itself");
     assert!(matches!(Image::pack(&dynamic, "1"), Err(ImageError::Dynamic)));
+}
+
+#[test]
+fn the_runner_is_packed_with_what_it_needs() {
+    // Here the program that runs is this test, which is linked as the runner is.
+    let image = crate::image::runner().expect("the test can be packed");
+    let files = unpack(&image.archive);
+    let index = read(&files, "index.json");
+    assert!(image.reference.starts_with("localhost/flowproof:"), "{}", image.reference);
+    let manifest: Value = serde_json::from_slice(follow(&files, &index["manifests"][0])).expect("a manifest");
+    let config: Value = serde_json::from_slice(follow(&files, &manifest["config"])).expect("a config");
+    assert_eq!(
+        (&config["config"]["Entrypoint"], &config["config"]["User"]),
+        (&json!(["/flowproof"]), &json!("65532:65532"))
+    );
+    let layer = unpack(&files[&path(&manifest["layers"][0])].2);
+    let own = fs::read("/proc/self/exe").expect("the test can read itself");
+    assert_eq!(layer["flowproof"].0, 0o755);
+    assert!(layer["flowproof"].2 == own, "the program is another one");
+    let loader = Elf::read(&own).expect("it is ELF").loader;
+    let Some(loader) = loader else { return };
+    let loader = loader.trim_start_matches('/');
+    assert!(layer.contains_key(loader), "{loader} is not among {:?}", layer.keys());
+    assert!(layer.keys().any(|path| path.ends_with("libc.so.6")), "{:?}", layer.keys());
+    let above = |path: &str| Path::new(path).parent().map(|above| format!("{}/", above.display()));
+    let files = layer.keys().filter(|path| path.contains(".so"));
+    assert!(
+        files.filter_map(|path| above(path)).all(|directory| layer.contains_key(&directory)),
+        "{:?}",
+        layer.keys()
+    );
 }

@@ -472,7 +472,7 @@ proptest! {
     #[test]
     fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = scenario("test.yaml", &bytes, &mut no_files);
-        let _ = deviations("test.yaml", &bytes);
+        let _ = deviations("test.yaml", &bytes, &[]);
     }
 
     #[test]

@@ -45,14 +45,12 @@ fn embed() -> Result<(), String> {
     let write = |name: &Path, bytes: &[u8]| {
         fs::write(name, bytes).map_err(|error| format!("{} cannot be written: {error}", name.display()))
     };
-    let packed = match given("FLOWPROOF_PROBER_PACKED") {
-        Some(given) => given,
-        None => {
-            let bytes =
-                compress(&prober).map_err(|error| format!("the prober cannot be compressed: {error}"))?;
-            write(&compressed, &bytes)?;
-            build.unpack(&compressed)?
-        }
+    let packed = if let Some(given) = given("FLOWPROOF_PROBER_PACKED") {
+        given
+    } else {
+        let bytes = compress(&prober).map_err(|error| format!("the prober cannot be compressed: {error}"))?;
+        write(&compressed, &bytes)?;
+        build.unpack(&compressed)?
     };
     write(&out.join("flowproof-prober-packed"), &read(&packed)?)?;
     write(&out.join("flowproof-prober"), &prober)

@@ -68,11 +68,9 @@ struct Shown {
 
 fn shown() -> Vec<Shown> {
     let mut files = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
-    let docs = fs::read_dir(root().join("docs")).expect("there are docs").flatten();
-    files.extend(
-        docs.map(|entry| format!("docs/{}", entry.file_name().display()))
-            .filter(|name| name.ends_with(".md")),
-    );
+    let docs = fs::read_dir(root().join("docs")).expect("there are docs").flatten().map(|entry| entry.path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    files.extend(pages.map(|path| format!("docs/{}", path.file_name().expect("a name").display())));
     let mut shown = Vec::new();
     for file in files {
         let (mut inside, mut continued) = (false, String::new());

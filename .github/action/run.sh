@@ -4,7 +4,7 @@
 #
 # Inputs are the variables INPUT_*, as action.yml describes them. ACTION_REPOSITORY says of which repository the action is.
 # FLOWPROOF_RELEASES names another place to fetch from, with the layout of GitHub's releases.
-# It runs in the bash 3.2 of macOS, too: no mapfile, and no empty array without a default.
+# It runs in bash 3.2, too: no mapfile, and no empty array without a default.
 set -euo pipefail
 
 say() { echo "flowproof action: $*" >&2; }
@@ -31,8 +31,6 @@ target() { # as releases name it
   case $system/$machine in
     Linux/x86_64) echo x86_64-unknown-linux-musl ;;
     Linux/aarch64 | Linux/arm64) echo aarch64-unknown-linux-musl ;;
-    Darwin/x86_64) echo x86_64-apple-darwin ;;
-    Darwin/arm64) echo aarch64-apple-darwin ;;
     *) fail 4 "there is no release for $system on $machine; build flowproof there, and name it with the input 'binary'" ;;
   esac
 }

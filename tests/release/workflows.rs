@@ -220,17 +220,9 @@ fn the_action_its_script_and_its_users_agree() {
 #[test]
 fn everybody_knows_the_same_targets() {
     let release = yaml(".github/workflows/release.yml");
-    let mut built = Vec::new();
-    for job in ["linux", "macos"] {
-        let include = &release["jobs"][job]["strategy"]["matrix"]["include"];
-        built.extend(
-            include
-                .as_array()
-                .expect("a list")
-                .iter()
-                .map(|one| one["target"].as_str().expect("a target").to_owned()),
-        );
-    }
+    let include = &release["jobs"]["linux"]["strategy"]["matrix"]["include"];
+    let target = |one: &Value| one["target"].as_str().expect("a target").to_owned();
+    let built: Vec<String> = include.as_array().expect("a list").iter().map(target).collect();
     assert_eq!(
         built.iter().collect::<BTreeSet<_>>(),
         targets().iter().collect(),

@@ -104,7 +104,7 @@ fn paper_and_kernel_agree() -> Result<()> {
         for fault in Fault::all() {
             let name = fault.info().name;
             let differ = compare(name, &played(name, None)?, &scenarios)?;
-            println!("{name}: {differ} flows differ, as on paper");
+            eprintln!("{name}: {differ} flows differ, as on paper");
         }
         return Ok(());
     }

@@ -82,7 +82,7 @@ fn a_change_opens_and_closes_and_fails_when_asked() {
     let without_before: String = stdout(&output)
         .lines()
         .filter(|line| !line.starts_with("    before"))
-        .map(|line| format!("{line}\n"))
+        .flat_map(|line| [line, "\n"])
         .collect();
     assert_eq!(stdout(&from_saved), without_before, "{}", stderr(&from_saved));
     let edited = std::fs::read_to_string(&saved).expect("it is there").replace("tcp/5432", "tcp/postgres");

@@ -99,7 +99,7 @@ fn console(text: &str, shell: &mut Shell<'_>, wrong: &mut Vec<String>) -> String
         if shell.code != 0 && commands.get(index + 1) != Some(&"echo $?") {
             wrong.push(format!("'{command}' ends with {}", shell.code));
         }
-        printed.push_str(&format!("$ {command}\n"));
+        printed.extend(["$ ", command, "\n"]);
         for line in seen.trim_end().lines() {
             printed.push_str(line.trim_end());
             printed.push('\n');

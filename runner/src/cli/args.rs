@@ -251,6 +251,7 @@ pub struct CompareArgs {
 
 /// What is played, where and how.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct PlayArgs {
     /// Scenario files and directories [default: the shipped scenarios]
     #[arg(value_name = "PATH")]

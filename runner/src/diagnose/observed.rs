@@ -135,7 +135,7 @@ impl<'a> Observed<'a> {
     }
 
     /// Where the pods ran: as the evidence says, and for those of which nothing is said as the run would place them.
-    fn stage(&self, scenario: &Scenario, played: &ScenarioOutcome) -> Stage {
+    fn stage(&self, scenario: &Scenario, outcome: &ScenarioOutcome) -> Stage {
         let number = |name: &str| {
             let at = self.nodes.iter().position(|node| node == name)?;
             u8::try_from(at + 1).ok()
@@ -145,7 +145,7 @@ impl<'a> Observed<'a> {
         let planned = place(&scenario.topology, &nodes, 0).unwrap_or_default();
         let mut placed: BTreeMap<Workload, u8> =
             planned.into_iter().filter_map(|(workload, node)| Some((workload, number(&node)?))).collect();
-        for flow in played.steps.iter().flat_map(|step| &step.flows) {
+        for flow in outcome.steps.iter().flat_map(|step| &step.flows) {
             let ends = [
                 (&flow.source, Some(&flow.evidence.source_node)),
                 (&flow.target, flow.evidence.destination_node.as_ref()),

@@ -122,8 +122,8 @@ pub fn diagnose_among(observed: &Observed<'_>, suspects: &[Suspect]) -> Diagnosi
                 .take(PLACED)
                 .flat_map(|tried| tried.suspects[0].elsewhere(observed.nodes.len() as u8))
                 .collect();
-            let placed = tried(observed, places.into_iter().map(|suspect| vec![suspect]), &wrong);
-            touching.extend(placed.into_iter().filter(|tried| tried.score.explains > 0));
+            let narrowed = tried(observed, places.into_iter().map(|suspect| vec![suspect]), &wrong);
+            touching.extend(narrowed.into_iter().filter(|tried| tried.score.explains > 0));
         }
         touching.sort_by_key(Tried::key);
         if !touching.iter().any(|tried| tried.score.fits()) {

@@ -268,8 +268,7 @@ impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         Self(match refusal {
             Refusal::Rejected { object, message } => format!("{object}: {message}"),
-            Refusal::Unsupported { what } => what,
-            Refusal::Surroundings { what, .. } => what,
+            Refusal::Unsupported { what } | Refusal::Surroundings { what, .. } => what,
             Refusal::PodFailed { pod, why } => format!("{pod}: {why}"),
             Refusal::PodGone { pod } => format!("{pod} is gone"),
             Refusal::Failed { context, message } => format!("{context}: {message}"),

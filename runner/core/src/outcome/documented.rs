@@ -8,7 +8,7 @@ use crate::{
 use page::{PAGE, documented, paths};
 use std::collections::BTreeSet;
 
-mod page;
+pub(crate) mod page;
 
 /// An outcome in which every optional field is there.
 fn full() -> Outcome {

@@ -310,4 +310,4 @@ pub struct ContradictionsOutcome {
 }
 
 #[cfg(test)]
-mod documented;
+pub(crate) mod documented;

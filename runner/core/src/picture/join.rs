@@ -63,9 +63,9 @@ pub(super) fn rows(picture: &Picture, groups: &Groups<'_>) -> Vec<Row> {
             let mut keys = keys.into_iter();
             if let (Some(Some(key)), None) = (keys.next(), keys.next()) {
                 sources.entry((Seat::Group(group), key)).or_default().insert(from);
-                targets.iter().for_each(|to| {
+                for to in &targets {
                     by_pair.remove(&(from, *to));
-                });
+                }
             }
         }
     }

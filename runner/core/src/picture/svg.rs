@@ -59,7 +59,7 @@ fn drawn(picture: &Picture, style: &str, focus: &str) -> String {
 /// What is told of an end: its name, whom it reaches, by whom it is reached.
 fn about(picture: &Picture, layout: &Layout, end: usize) -> String {
     let without = |ends: BTreeSet<usize>| ends.into_iter().filter(|other| *other != end).collect();
-    let reaches: BTreeSet<usize> = without(
+    let targets: BTreeSet<usize> = without(
         layout
             .rows
             .iter()
@@ -67,7 +67,7 @@ fn about(picture: &Picture, layout: &Layout, end: usize) -> String {
             .flat_map(|row| row.to.iter().copied())
             .collect(),
     );
-    let reached: BTreeSet<usize> = without(
+    let sources: BTreeSet<usize> = without(
         layout
             .rows
             .iter()
@@ -77,7 +77,7 @@ fn about(picture: &Picture, layout: &Layout, end: usize) -> String {
     );
     let told =
         |ends: &BTreeSet<usize>| if ends.is_empty() { "nobody".to_owned() } else { names(picture, ends) };
-    format!("{}: reaches {}; reached by {}", picture.ends[end], told(&reaches), told(&reached))
+    format!("{}: reaches {}; reached by {}", picture.ends[end], told(&targets), told(&sources))
 }
 
 fn names(picture: &Picture, ends: &BTreeSet<usize>) -> String {

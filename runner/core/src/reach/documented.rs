@@ -1,11 +1,8 @@
 //! `docs/results.md` lists exactly the fields that maps and their differences have.
 
 use super::*;
-use page::{documented, paths};
+use crate::outcome::documented::page::{documented, paths};
 use serde_json::json;
-
-#[path = "../outcome/documented/page.rs"]
-mod page;
 
 #[test]
 fn every_field_of_a_map_is_documented_and_no_other() {

@@ -97,7 +97,8 @@ fn map_of(ends: &[&str], lines: &[(&str, &str, &[&str])]) -> Reach {
 
 #[test]
 fn ports_are_compared_by_what_they_mean() {
-    let cases: &[(&[&str], &[&str], &[&str], &[&str])] = &[
+    type Ports = &'static [&'static str];
+    let cases: &[(Ports, Ports, Ports, Ports)] = &[
         (&["tcp/443"], &["tcp/*"], &["tcp/* but 443"], &[]),
         (&["tcp/*"], &["tcp/443"], &[], &["tcp/* but 443"]),
         (&["tcp/*"], &["tcp/* but 22,23"], &[], &["tcp/22", "tcp/23"]),

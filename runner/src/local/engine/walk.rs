@@ -291,13 +291,12 @@ fn decide(chain: &Chain, packet: Packet) -> Decision {
             continue;
         }
         return match &rule.then {
-            Action::Allow => Decision::Next,
+            // What translates is in tables of its own, which are looked up elsewhere.
+            Action::Allow | Action::ToOneOf(_) | Action::Masquerade => Decision::Next,
             Action::Accept => Decision::Pass,
             Action::Goto(next) => decide(next, packet),
             Action::Deny => Decision::End(Fate::Dropped),
             Action::Refuse => Decision::End(Fate::Refused),
-            // Of tables that translate, which are looked up elsewhere.
-            Action::ToOneOf(_) | Action::Masquerade => Decision::Next,
         };
     }
     Decision::Next

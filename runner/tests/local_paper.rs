@@ -102,9 +102,7 @@ fn paper_and_kernel_agree() -> Result<()> {
     let scenarios = shipped()?;
     if std::env::var("FLOWPROOF_PAPER").is_ok_and(|which| which == "all") {
         for fault in Fault::all() {
-            let name = fault.info().name;
-            let differ = compare(name, &played(name, None)?, &scenarios)?;
-            eprintln!("{name}: {differ} flows differ, as on paper");
+            compare(fault.info().name, &played(fault.info().name, None)?, &scenarios)?;
         }
         return Ok(());
     }

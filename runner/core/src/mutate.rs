@@ -108,6 +108,60 @@ pub fn mutate(scenario: &Scenario) -> Mutated {
     mutated
 }
 
+/// One edit, what is said to become of it, and the scenario with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// The policy and what was done to it.
+    pub edit: String,
+    /// Whether some written expectation is said to contradict it.
+    pub noticed: bool,
+    /// The scenario with the edit, to be played.
+    pub scenario: Scenario,
+}
+
+/// Every edit of a scenario's policies as a scenario of its own, so that what [`mutate`] says can be compared with a network.
+#[must_use]
+pub fn trials(scenario: &Scenario) -> Vec<Trial> {
+    let suite = Suite::of(scenario);
+    let original: Vec<State> = suite.states(None);
+    let mut trials = Vec::new();
+    for (step, change, manifest) in applied(scenario) {
+        for edit in edits(manifest) {
+            let edited = Edited { step, change, value: edit.value.as_ref() };
+            let noticed = matches!(suite.fate(&original, &edited), Fate::Noticed);
+            let edit = format!("{}: {} at {}", manifest.object, edit.what, edit.at);
+            trials.push(Trial { edit, noticed, scenario: with(scenario, &edited) });
+        }
+    }
+    trials
+}
+
+/// A scenario with an edit. What is not applied is not deleted later.
+fn with(scenario: &Scenario, edited: &Edited<'_>) -> Scenario {
+    let mut scenario = scenario.clone();
+    let changes = &mut scenario.steps[edited.step].changes;
+    let Change::Apply(manifest) = &mut changes[edited.change] else { return scenario };
+    if let Some(value) = edited.value {
+        manifest.value = value.clone();
+        return scenario;
+    }
+    let object = manifest.object.clone();
+    changes.remove(edited.change);
+    for step in &mut scenario.steps[edited.step..] {
+        let again = |change: &Change| matches!(change, Change::Apply(manifest) if manifest.object == object);
+        let until = step.changes.iter().position(again).unwrap_or(step.changes.len());
+        let mut at = 0;
+        step.changes.retain(|change| {
+            at += 1;
+            at > until || !matches!(change, Change::Delete(deleted) if *deleted == object)
+        });
+        if until < step.changes.len() {
+            break;
+        }
+    }
+    scenario
+}
+
 /// The policies that can be read, with the step and the change in which they are applied.
 fn applied(scenario: &Scenario) -> impl Iterator<Item = (usize, usize, &Manifest)> {
     scenario.steps.iter().enumerate().flat_map(|(step, of)| {

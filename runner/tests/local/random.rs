@@ -1,5 +1,7 @@
 //! Random policies, labels and flows over a small world in which they meet often.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use proptest::{
     collection::vec,
     option,

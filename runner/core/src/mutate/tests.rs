@@ -84,3 +84,25 @@ fn a_port_that_is_none_is_edited_without_harm() {
     let mutated = mutate(&scenario("{ deny: [app/api -> data/db tcp/80] }", policy));
     assert_eq!(mutated.policies.len(), 1);
 }
+
+#[test]
+fn what_an_api_server_refuses_is_no_edit() {
+    let policy = "{ podSelector: {}, ingress: [{ ports: [{ port: 80 }] }] }";
+    let mut scenario = scenario("{ deny: [app/api -> data/db tcp/80] }", policy);
+    let Change::Apply(manifest) = &mut scenario.steps[0].changes[0] else { panic!("it applies a policy") };
+    manifest.object = crate::scenario::ObjectRef {
+        api_version: "policy.networking.k8s.io/v1alpha2".to_owned(),
+        kind: "ClusterNetworkPolicy".to_owned(),
+        namespace: None,
+        name: "db".to_owned(),
+    };
+    manifest.value = serde_json::json!({
+        "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy", "metadata": { "name": "db" },
+        "spec": { "tier": "Admin", "priority": 1, "subject": { "namespaces": {} }, "ingress": [
+            { "action": "Deny", "from": [{ "namespaces": { "matchLabels": { "team": "app" } } }] },
+        ] },
+    });
+    let edits: Vec<String> = trials(&scenario).into_iter().map(|trial| trial.edit).collect();
+    assert!(edits.iter().any(|edit| edit.contains("the rule is dropped")), "{edits:#?}");
+    assert!(!edits.iter().any(|edit| edit.contains("the peer is dropped")), "{edits:#?}");
+}

@@ -22,9 +22,11 @@ fn drawn(picture: &Picture, style: &str, focus: &str) -> String {
     let layout = layout(picture);
     let (width, height) = (layout.width.ceil(), layout.height.ceil());
     let title = escaped(&picture.title);
+    // Browsers stop at the element itself on the way from end to end, where nothing can be done.
+    let root = if focus.is_empty() { "" } else { "tabindex=\"-1\" " };
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"picture\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
-         role=\"graphics-document document\" aria-label=\"{title}\">\n<title>{title}</title>\n{style}"
+         {root}role=\"graphics-document document\" aria-label=\"{title}\">\n<title>{title}</title>\n{style}"
     );
     if picture.ends.is_empty() {
         svg.push_str("<text class=\"name\" x=\"16\" y=\"30\">nobody</text>\n");

@@ -111,7 +111,10 @@ fn pods_of(world: usize) -> Vec<PodSpec> {
             name: name_of(index, transport, port).map(str::to_owned),
             listener: Listener { transport, port },
         });
-        PodSpec { listens: listens.into(), ..pod(&name, "", if index.is_multiple_of(2) { "node1" } else { "node2" }) }
+        PodSpec {
+            listens: listens.into(),
+            ..pod(&name, "", if index.is_multiple_of(2) { "node1" } else { "node2" })
+        }
     };
     (0..PODS).map(pod).collect()
 }

@@ -8,7 +8,7 @@ mod edits;
 
 use crate::{
     flow::{Expectation, Family, Flow, Target},
-    policy::{Answer, Oracle, Scene, scene::policy_kind, spoken::Spoken},
+    policy::{Answer, Oracle, Scene, scene::policy_kind, spoken::Spoken, validate},
     scenario::{Change, Manifest, Scenario, Wanted, WorkloadSpec},
 };
 use edits::{Edit, edits};
@@ -83,7 +83,7 @@ pub fn mutate(scenario: &Scenario) -> Mutated {
     for (step, change, manifest) in applied(scenario) {
         let policy = manifest.object.to_string();
         let mut score = PolicyScore { policy: policy.clone(), noticed: 0, survived: 0, equivalent: 0 };
-        for edit in edits(manifest) {
+        for edit in suite.edits(manifest) {
             let edited = Edited { step, change, value: edit.value.as_ref() };
             match suite.fate(&original, &edited) {
                 Fate::Noticed => score.noticed += 1,
@@ -126,7 +126,7 @@ pub fn trials(scenario: &Scenario) -> Vec<Trial> {
     let original: Vec<State> = suite.states(None);
     let mut trials = Vec::new();
     for (step, change, manifest) in applied(scenario) {
-        for edit in edits(manifest) {
+        for edit in suite.edits(manifest) {
             let edited = Edited { step, change, value: edit.value.as_ref() };
             let noticed = matches!(suite.fate(&original, &edited), Fate::Noticed);
             let edit = format!("{}: {} at {}", manifest.object, edit.what, edit.at);
@@ -225,6 +225,17 @@ impl<'s> Suite<'s> {
             written.push(expected);
         }
         Self { scenario, flows, written }
+    }
+
+    /// The edits of a policy. What an API server refuses never comes into force: whoever makes that mistake is told by the API server.
+    fn edits(&self, manifest: &Manifest) -> Vec<Edit> {
+        let scene = Scene::planned(&self.scenario.topology);
+        let accepted = |value: &Value| {
+            let edited = Manifest { value: value.clone(), ..manifest.clone() };
+            policy_kind(manifest).is_none_or(|kind| validate(kind, &scene.value(&edited)).is_empty())
+        };
+        let all = edits(manifest).into_iter();
+        all.filter(|edit| edit.value.as_ref().is_none_or(accepted)).collect()
     }
 
     /// What the policies say after each step, with or without an edit.

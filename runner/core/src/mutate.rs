@@ -136,7 +136,7 @@ pub fn trials(scenario: &Scenario) -> Vec<Trial> {
     trials
 }
 
-/// A scenario with an edit. What is not applied is not deleted later.
+/// A scenario with an edit. What is never applied is not deleted later.
 fn with(scenario: &Scenario, edited: &Edited<'_>) -> Scenario {
     let mut scenario = scenario.clone();
     let changes = &mut scenario.steps[edited.step].changes;
@@ -147,6 +147,16 @@ fn with(scenario: &Scenario, edited: &Edited<'_>) -> Scenario {
     }
     let object = manifest.object.clone();
     changes.remove(edited.change);
+    let earlier = scenario.steps[..edited.step].iter().flat_map(|step| &step.changes);
+    let before = earlier.chain(&scenario.steps[edited.step].changes[..edited.change]);
+    let there = before.fold(false, |there, change| match change {
+        Change::Apply(manifest) if manifest.object == object => true,
+        Change::Delete(deleted) if *deleted == object => false,
+        _ => there,
+    });
+    if there {
+        return scenario;
+    }
     for step in &mut scenario.steps[edited.step..] {
         let again = |change: &Change| matches!(change, Change::Apply(manifest) if manifest.object == object);
         let until = step.changes.iter().position(again).unwrap_or(step.changes.len());

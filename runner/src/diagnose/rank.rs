@@ -178,14 +178,19 @@ impl Score {
 }
 
 impl Tried {
-    /// The smallest goes first: what leaves or contradicts little, then what says it plainly, then what supposes little.
+    /// The smallest goes first: what leaves or contradicts little, then what says it plainly, then what supposes little. To suppose
+    /// more must explain more than a few stray flows: a second fault a twentieth of the mismatches, a place a fiftieth.
     fn key(&self) -> (usize, usize, usize, Vec<Suspect>) {
         let supposes = self.suspects.iter().map(|suspect| match suspect.place {
             Place::Everywhere => 1,
             _ => 2,
         });
+        let mismatched = self.score.explains + self.score.leaves;
+        let second = if self.suspects.len() > 1 { 2 + mismatched / 20 } else { 0 };
+        let placed = self.suspects.iter().any(|suspect| suspect.place != Place::Everywhere);
+        let place = if placed { 1 + mismatched / 50 } else { 0 };
         (
-            self.score.leaves + self.score.contradicts,
+            self.score.leaves + self.score.contradicts + second + place,
             self.score.faintly,
             supposes.sum(),
             self.suspects.clone(),
@@ -210,7 +215,9 @@ fn tried(
 
 /// Two faults at once: a flow is taken to be wrong when it would be with either.
 fn pairs(singles: &[Tried], wrong: &[bool]) -> Vec<Tried> {
-    let modest: Vec<&Tried> = singles.iter().take(PAIRED).collect();
+    // What is late may explain whatever is left over, so that it says nothing beside another fault.
+    let plain = |tried: &&Tried| !tried.suspects[0].is_late() && !tried.suspects[0].fades();
+    let modest: Vec<&Tried> = singles.iter().filter(plain).take(PAIRED).collect();
     let mut pairs = Vec::new();
     for (at, one) in modest.iter().enumerate() {
         for other in &modest[at + 1..] {

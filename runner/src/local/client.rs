@@ -236,13 +236,7 @@ impl Cluster for LocalCluster {
     }
 
     async fn delete(&self, object: &ObjectRef) -> Result<Accepted, ClusterError> {
-        self.change(Request::Delete(Object {
-            api_version: object.api_version.clone(),
-            kind: object.kind.clone(),
-            namespace: object.namespace.clone(),
-            name: object.name.clone(),
-        }))
-        .await
+        self.change(Request::Delete(object_of(object))).await
     }
 
     async fn label_pod(&self, pod: &PodName, labels: &LabelChange) -> Result<Accepted, ClusterError> {
@@ -361,6 +355,15 @@ fn pod_order(pod: &PodSpec) -> PodOrder {
     }
 }
 
+pub(super) fn object_of(object: &ObjectRef) -> Object {
+    Object {
+        api_version: object.api_version.clone(),
+        kind: object.kind.clone(),
+        namespace: object.namespace.clone(),
+        name: object.name.clone(),
+    }
+}
+
 pub(super) fn container_port(listens: &NamedListener) -> ContainerPort {
     ContainerPort {
         name: listens.name.clone(),
@@ -400,7 +403,7 @@ fn running_pod(spec: &PodSpec, addresses: Vec<IpAddr>) -> Pod {
     Pod { name: spec.name.clone(), addresses, node: spec.node.clone() }
 }
 
-fn error_of(refusal: Refusal) -> ClusterError {
+pub(super) fn error_of(refusal: Refusal) -> ClusterError {
     match refusal {
         Refusal::Surroundings { what, hint } => ClusterError::Unreachable { what, hint },
         Refusal::Rejected { object, message } => ClusterError::Rejected { object, message },

@@ -71,6 +71,13 @@ pub(crate) enum Refusal {
     Failed { context: String, message: String },
 }
 
+impl Refusal {
+    /// What an API server says of an object, by kind and name, that it does not take.
+    pub(crate) fn rejected(object: String, message: String) -> Self {
+        Self::Rejected { object, message }
+    }
+}
+
 pub(crate) type Name = flowproof_core::name::Qualified;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

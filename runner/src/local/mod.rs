@@ -13,6 +13,7 @@
 //! | [`fault`] | what it can be told to do wrong |
 //! | [`paper`] | the same cluster without a kernel: what would become of each flow |
 //! | [`address`] | the address plan |
+//! | [`system`] | what is there before anybody deploys |
 //! | [`channel`], [`message`] | how the two sides talk |
 
 mod address;
@@ -23,6 +24,7 @@ pub mod fault;
 mod message;
 mod options;
 pub mod paper;
+mod system;
 mod world;
 
 pub use address::{Families, MAX_NODES};

@@ -5,25 +5,24 @@
 
 use super::{
     address::{self, Families, Numbers, Reuse},
-    client::{container_port, protocol, service_ports},
+    client::{container_port, error_of, object_of, protocol, service_ports},
     engine::{
         compile::compile,
         memory::Memory,
-        policy::{self, NetworkPolicy, Scope},
         ruleset::Ruleset,
-        tier,
         view::{Pod, Service, View},
         walk::Paths,
     },
     fault::Fault,
-    message::{ContainerPort, Name, Protocol, Refusal, ServicePort, TargetPort},
+    message::{Name, Refusal},
+    system,
 };
 use flowproof_core::{
     flow::{Family, Flow, Target},
     label::amend,
     name::Workload,
     rewrite::{Addresses, Names, namespace_labels},
-    scenario::{Change, Labels, Topology},
+    scenario::{Change, Topology},
 };
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Instant};
 
@@ -72,9 +71,7 @@ impl Api {
         fault: Option<Fault>,
     ) -> Self {
         let mut view = View::default();
-        for name in ["default", SYSTEM] {
-            view.namespaces.insert(name.to_owned(), namespace_labels(name, &Labels::new()));
-        }
+        system::add_to(&mut view, Families::Dual);
         for (name, labels) in &topology.namespaces {
             view.namespaces.insert(name.clone(), namespace_labels(name, labels));
         }
@@ -89,7 +86,15 @@ impl Api {
             taken: BTreeMap::new(),
             reuse: Reuse::with(fault),
         };
-        api.add_dns();
+        let dns = system::dns_pod(String::new());
+        api.start(Pod {
+            name: dns.name,
+            labels: dns.labels,
+            ports: dns.ports,
+            node: system::DNS_NODE,
+            addresses: Vec::new(),
+            host_network: false,
+        });
         let mut numbers = Numbers::of_services();
         for (name, spec) in &topology.services {
             // There are more numbers than a scenario can have Services.
@@ -123,28 +128,6 @@ impl Api {
         self.state.clone()
     }
 
-    fn add_dns(&mut self) {
-        let labels = Labels::from([("k8s-app".to_owned(), "kube-dns".to_owned())]);
-        let port = |name: &str, protocol| ContainerPort { name: Some(name.to_owned()), protocol, port: 53 };
-        self.start(Pod {
-            name: Name::new(SYSTEM, "coredns"),
-            labels: labels.clone(),
-            ports: vec![port("dns", Protocol::Udp), port("dns-tcp", Protocol::Tcp)],
-            node: 1,
-            addresses: Vec::new(),
-            host_network: false,
-        });
-        let ports = [Protocol::Udp, Protocol::Tcp];
-        let port = |protocol| ServicePort { protocol, port: 53, target: TargetPort::Number(53) };
-        let service = Service {
-            name: dns_service(),
-            selector: labels,
-            ports: ports.map(port).to_vec(),
-            addresses: address::service(address::DNS_SERVICE, Families::Dual),
-        };
-        self.state.view.services.insert(service.name.clone(), Arc::new(service));
-    }
-
     /// Starts a pod, which gets its addresses now.
     fn start(&mut self, mut pod: Pod) {
         pod.addresses = if pod.host_network {
@@ -165,26 +148,9 @@ impl Api {
         let view = &mut self.state.view;
         match change {
             Change::Apply(manifest) => {
-                let value = Names::logical_manifest(manifest, &self.state.pods);
-                match policy::scope(&manifest.object.api_version, &manifest.object.kind)? {
-                    Scope::Namespace => {
-                        let policy: NetworkPolicy = policy::read(&value)?;
-                        let before = view.policies.get(&policy.name).cloned();
-                        let policy = policy.applied_over(before.as_deref());
-                        view.policies.insert(policy.name.clone(), Arc::new(policy));
-                    }
-                    Scope::Cluster => {
-                        let policy = tier::read(&value)?;
-                        view.cluster_policies.insert(policy.name.clone(), Arc::new(policy));
-                    }
-                }
+                view.apply(&Names::logical_manifest(manifest, &self.state.pods))?;
             }
-            Change::Delete(object) => match &object.namespace {
-                Some(namespace) => {
-                    view.policies.remove(&Name::new(namespace.clone(), object.name.clone()));
-                }
-                None => drop(view.cluster_policies.remove(&object.name)),
-            },
+            Change::Delete(object) => view.delete(&object_of(object))?,
             Change::LabelPod(workload, change) => {
                 if let Some(pod) = view.pods.get_mut(workload) {
                     amend(&mut Arc::make_mut(pod).labels, change);
@@ -229,7 +195,7 @@ impl State {
             Target::LiveService(_) => return None,
             Target::NodeOf(workload) => self.nodes[usize::from(self.node(workload)? - 1)].clone(),
             Target::Address(address) => vec![*address],
-            Target::ClusterDns => service(&dns_service())?,
+            Target::ClusterDns => service(&system::dns_service())?,
         };
         let to = addresses.into_iter().find(|address| Family::of(*address) == family)?;
         let paths = Paths { view: &self.view, addresses: &self.nodes, nodes: &rules.0 };
@@ -266,19 +232,6 @@ impl Rules {
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self(match refusal {
-            Refusal::Rejected { object, message } => format!("{object}: {message}"),
-            Refusal::Unsupported { what } | Refusal::Surroundings { what, .. } => what,
-            Refusal::PodFailed { pod, why } => format!("{pod}: {why}"),
-            Refusal::PodGone { pod } => format!("{pod} is gone"),
-            Refusal::Failed { context, message } => format!("{context}: {message}"),
-        })
+        Self(error_of(refusal).to_string())
     }
 }
-
-fn dns_service() -> Name {
-    Name::new(SYSTEM, "kube-dns")
-}
-
-/// The namespace of the cluster's own pods.
-const SYSTEM: &str = "kube-system";

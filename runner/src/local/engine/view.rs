@@ -1,8 +1,12 @@
 //! What the API holds, as the policy engine sees it.
 
-use super::{policy::NetworkPolicy, tier::ClusterPolicy};
-use crate::local::message::{ContainerPort, Name, ServicePort};
+use super::{
+    policy::{self, NetworkPolicy, Scope},
+    tier::{self, ClusterPolicy},
+};
+use crate::local::message::{ContainerPort, Name, Object, Refusal, ServicePort};
 use flowproof_core::scenario::Labels;
+use serde_json::Value;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 /// A state of the API. Cheap to clone: objects are shared.
@@ -13,6 +17,46 @@ pub(crate) struct View {
     pub(crate) services: BTreeMap<Name, Arc<Service>>,
     pub(crate) policies: BTreeMap<Name, Arc<NetworkPolicy>>,
     pub(crate) cluster_policies: BTreeMap<String, Arc<ClusterPolicy>>,
+}
+
+impl View {
+    /// Takes over a policy, as an API server does on apply.
+    ///
+    /// Fails when its kind is not served, when it is not valid, or when its namespace is not there.
+    pub(crate) fn apply(&mut self, manifest: &Value) -> Result<(), Refusal> {
+        let text = |field: &str| manifest[field].as_str().unwrap_or_default();
+        match policy::scope(text("apiVersion"), text("kind"))? {
+            Scope::Namespace => {
+                let policy = policy::read(manifest)?;
+                if !self.namespaces.contains_key(&policy.name.namespace) {
+                    return Err(Refusal::rejected(
+                        format!("NetworkPolicy {}", policy.name),
+                        format!("namespaces \"{}\" not found", policy.name.namespace),
+                    ));
+                }
+                let before = self.policies.get(&policy.name).cloned();
+                let policy = policy.applied_over(before.as_deref());
+                self.policies.insert(policy.name.clone(), Arc::new(policy));
+            }
+            Scope::Cluster => {
+                let policy = tier::read(manifest)?;
+                self.cluster_policies.insert(policy.name.clone(), Arc::new(policy));
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a policy, if it is there. Fails when its kind is not served.
+    pub(crate) fn delete(&mut self, object: &Object) -> Result<(), Refusal> {
+        match policy::scope(&object.api_version, &object.kind)? {
+            Scope::Namespace => {
+                let name = Name::new(object.namespace.clone().unwrap_or_default(), object.name.clone());
+                self.policies.remove(&name);
+            }
+            Scope::Cluster => drop(self.cluster_policies.remove(&object.name)),
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

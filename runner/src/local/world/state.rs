@@ -10,20 +10,14 @@ use super::{
 };
 use crate::local::{
     address::{self, Families, Numbers, Reuse},
-    engine::{
-        policy::{self, NetworkPolicy, Scope},
-        tier,
-        view::{Pod, Service, View},
-    },
+    engine::view::{Pod, Service, View},
     fault::Fault,
-    message::{
-        Answer, Batch, ContainerPort, Name, Object, PodOrder, Protocol, Refusal, Request, ServiceOrder,
-        ServicePort, Setup, TargetPort,
-    },
+    message::{Answer, Batch, Name, Object, PodOrder, Refusal, Request, ServiceOrder, Setup},
+    system,
 };
 use flowproof_core::{
     label::{LabelChange, amend},
-    scenario::Labels,
+    rewrite::namespace_labels,
 };
 use flowproof_wire::First;
 use nix::{
@@ -136,38 +130,8 @@ impl World {
 
     /// Creates what every cluster has: the namespaces `default` and `kube-system`, and the cluster DNS.
     async fn start_system(&self) -> Result<(), Refusal> {
-        let name = Name::new(SYSTEM, "coredns");
-        let labels = Labels::from([("k8s-app".to_owned(), "kube-dns".to_owned())]);
-        let port = |name: &str, protocol| ContainerPort { name: Some(name.to_owned()), protocol, port: 53 };
-        let order = PodOrder {
-            name: name.clone(),
-            labels: labels.clone(),
-            ports: vec![port("dns", Protocol::Udp), port("dns-tcp", Protocol::Tcp)],
-            node: node_name(1),
-            host_network: false,
-            first: None,
-        };
-        let service = |name: &str, namespace: &str, number, protocols: &[Protocol]| Service {
-            name: Name::new(namespace, name),
-            selector: labels.clone(),
-            ports: protocols
-                .iter()
-                .map(|protocol| ServicePort { protocol: *protocol, port: 53, target: TargetPort::Number(53) })
-                .collect(),
-            addresses: address::service(number, self.families),
-        };
-        {
-            let mut model = self.model();
-            for name in ["default", SYSTEM] {
-                model.view.namespaces.insert(name.to_owned(), own_name(name));
-            }
-            for service in [
-                service("kubernetes", "default", address::API_SERVICE, &[]),
-                service("kube-dns", SYSTEM, address::DNS_SERVICE, &[Protocol::Udp, Protocol::Tcp]),
-            ] {
-                model.view.services.insert(service.name.clone(), Arc::new(service));
-            }
-        }
+        system::add_to(&mut self.model().view, self.families);
+        let order = system::dns_pod(node_name(system::DNS_NODE));
         let placed = self.place(&order)?;
         let network =
             self.network_of(&placed).await.map_err(|e| failed("making the network of the cluster DNS", e))?;
@@ -198,10 +162,9 @@ impl World {
     fn add_objects(&self, batch: &Batch) -> Result<Vec<Vec<IpAddr>>, Refusal> {
         let mut model = self.model();
         for (name, labels) in &batch.namespaces {
-            let mut labels = labels.clone();
-            labels.extend(own_name(name));
+            let labels = namespace_labels(name, labels);
             if model.view.namespaces.insert(name.clone(), labels).is_some() {
-                return Err(rejected(
+                return Err(Refusal::rejected(
                     format!("Namespace {name}"),
                     format!("namespaces \"{name}\" already exists"),
                 ));
@@ -251,13 +214,13 @@ impl World {
             .find(|node| node_name(node.number) == order.node)
             .ok_or_else(|| pod_failed(&order.name, format!("there is no node {}", order.node)))?;
         if !model.view.namespaces.contains_key(&order.name.namespace) {
-            return Err(rejected(
+            return Err(Refusal::rejected(
                 format!("Pod {}", order.name),
                 format!("namespaces \"{}\" not found", order.name.namespace),
             ));
         }
         if model.view.pods.contains_key(&order.name) {
-            return Err(rejected(
+            return Err(Refusal::rejected(
                 format!("Pod {}", order.name),
                 format!("pods \"{}\" already exists", order.name.name),
             ));
@@ -334,29 +297,14 @@ impl World {
     }
 
     fn apply(&self, manifest: &Value) -> Result<Answer, Refusal> {
-        let text = |field: &str| manifest[field].as_str().unwrap_or_default();
-        let scope = policy::scope(text("apiVersion"), text("kind"))?;
         let mut model = self.model();
-        match scope {
-            Scope::Namespace => model.add_policy(policy::read(manifest)?)?,
-            Scope::Cluster => {
-                let policy = tier::read(manifest)?;
-                model.view.cluster_policies.insert(policy.name.clone(), Arc::new(policy));
-            }
-        }
+        model.view.apply(manifest)?;
         Ok(self.changed(&mut model))
     }
 
     fn delete(&self, object: &Object) -> Result<Answer, Refusal> {
-        let scope = policy::scope(&object.api_version, &object.kind)?;
         let mut model = self.model();
-        match scope {
-            Scope::Namespace => {
-                let name = Name::new(object.namespace.clone().unwrap_or_default(), object.name.clone());
-                model.view.policies.remove(&name);
-            }
-            Scope::Cluster => drop(model.view.cluster_policies.remove(&object.name)),
-        }
+        model.view.delete(object)?;
         Ok(self.changed(&mut model))
     }
 
@@ -370,7 +318,7 @@ impl World {
     fn label_namespace(&self, name: &str, change: &LabelChange) -> Result<Answer, Refusal> {
         let mut model = self.model();
         let labels = model.view.namespaces.get_mut(name).ok_or_else(|| {
-            rejected(format!("Namespace {name}"), format!("namespaces \"{name}\" not found"))
+            Refusal::rejected(format!("Namespace {name}"), format!("namespaces \"{name}\" not found"))
         })?;
         amend(labels, change);
         Ok(self.changed(&mut model))
@@ -454,19 +402,6 @@ impl Model {
         self.view.services.insert(order.name.clone(), Arc::new(service));
         Ok(addresses)
     }
-
-    fn add_policy(&mut self, policy: NetworkPolicy) -> Result<(), Refusal> {
-        if !self.view.namespaces.contains_key(&policy.name.namespace) {
-            return Err(rejected(
-                format!("NetworkPolicy {}", policy.name),
-                format!("namespaces \"{}\" not found", policy.name.namespace),
-            ));
-        }
-        let before = self.view.policies.get(&policy.name).cloned();
-        let policy = policy.applied_over(before.as_deref());
-        self.view.policies.insert(policy.name.clone(), Arc::new(policy));
-        Ok(())
-    }
 }
 
 /// A pod that has a node and addresses.
@@ -478,14 +413,6 @@ struct Placed {
     socket: String,
     first: Option<First>,
 }
-
-/// The label by which policies can name a namespace (semantics 50).
-fn own_name(namespace: &str) -> Labels {
-    Labels::from([("kubernetes.io/metadata.name".to_owned(), namespace.to_owned())])
-}
-
-/// The namespace of the cluster's own pods.
-const SYSTEM: &str = "kube-system";
 
 /// Name of the node with this number.
 pub(crate) fn node_name(number: u8) -> String {
@@ -525,10 +452,6 @@ fn too_many_files(what: &str) -> Option<Refusal> {
                `ulimit -Hn`, as root, or in /etc/security/limits.conf"
             .to_owned(),
     })
-}
-
-pub(crate) fn rejected(object: String, message: String) -> Refusal {
-    Refusal::Rejected { object, message }
 }
 
 fn pod_failed(pod: &Name, why: impl std::fmt::Display) -> Refusal {

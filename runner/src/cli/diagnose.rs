@@ -34,11 +34,13 @@ pub fn run(args: &DiagnoseArgs) -> Result<u8, Failure> {
         ));
     }
     let diagnosis = diagnose::diagnose(&observed);
+    // Among these one is looked for that tells two faults apart.
+    let tests = if args.paths.is_empty() { scenarios } else { [scenarios, load(&[])?].concat() };
     if let Some(path) = &args.json {
         write_to(path, &format!("{:#}\n", serde_json::json!(diagnosis)))?;
     }
     if args.json.as_ref().is_none_or(|path| path.as_os_str() != "-") {
-        say(&text::text(&diagnosis, &tests(scenarios)))?;
+        say(&text::text(&diagnosis, &tests))?;
     }
     Ok(0)
 }
@@ -50,14 +52,4 @@ pub fn brief(outcome: &Outcome, scenarios: &[Scenario]) -> String {
         return String::new();
     }
     format!("\n{}", text::brief(&diagnose::diagnose(&observed)))
-}
-
-/// The scenarios among which one is looked for that tells two faults apart: those that were played, and the shipped ones.
-fn tests(played: Vec<Scenario>) -> Vec<Scenario> {
-    let mut all = played;
-    let shipped = load(&[]).unwrap_or_default();
-    let new = |one: &Scenario| !all.iter().any(|known| known.file == one.file);
-    let more: Vec<Scenario> = shipped.into_iter().filter(new).collect();
-    all.extend(more);
-    all
 }

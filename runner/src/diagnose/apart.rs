@@ -61,10 +61,11 @@ fn effects(scenario: &Scenario, stage: &Stage, suspects: &[Suspect]) -> Option<E
         for (at, step) in scenario.steps.iter().enumerate() {
             for expected in &step.expectations {
                 let Some(expectation) = expected.wanted.written() else { continue };
-                for (key, seen) in prediction[at].iter().filter(|(key, _)| key.0 == expected.flow.to_string())
-                {
-                    if let Some(effect) = would(expectation, *seen) {
-                        let known = all.entry((at, key.0.clone(), key.1)).or_insert(Would::Agree);
+                for family in &scenario.families {
+                    let key = (expected.flow.to_string(), *family);
+                    let effect = prediction[at].get(&key).and_then(|seen| would(expectation, *seen));
+                    if let Some(effect) = effect {
+                        let known = all.entry((at, key.0, key.1)).or_insert(Would::Agree);
                         *known = effect.max(*known);
                     }
                 }

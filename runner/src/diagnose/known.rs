@@ -5,7 +5,7 @@ use super::{
     script::{Script, Stage},
     suspect::{Place, Suspect},
 };
-use crate::local::{MAX_NODES, fault::Fault};
+use crate::local::fault::Fault;
 use flowproof_core::{
     flow::{Expectation, Family, Flow},
     parse::{Deviation, DeviationSubject},
@@ -30,12 +30,12 @@ impl<'a> Deviating<'a> {
             DeviationSubject::Fault(name) => Some((entry, Fault::named(name).ok()?)),
             DeviationSubject::Flows { .. } => None,
         });
-        for (entry, fault) in faults {
-            if scenario.live {
-                continue;
-            }
+        let nodes: Vec<&str> = site.nodes.keys().map(String::as_str).collect();
+        let pods = site.pods.iter().map(|(workload, pod)| (workload.clone(), pod.node.as_str()));
+        let stage = Stage::on(&nodes, pods);
+        for (entry, fault) in faults.filter(|_| !scenario.live) {
             let suspect = Suspect { fault, place: Place::Everywhere };
-            let Ok(script) = Script::of(scenario, &stage(site), Some(fault)) else { continue };
+            let Ok(script) = Script::of(scenario, &stage, Some(fault)) else { continue };
             let (right, wrong) = (script.predict(None), script.predict(Some(suspect)));
             // What is left once everything was deleted is no deviation of policies.
             for (step, (right, wrong)) in right.iter().zip(&wrong).enumerate().take(scenario.steps.len()) {
@@ -64,17 +64,5 @@ impl<'a> Deviating<'a> {
         let differs =
             expectation != Expectation::Unspecified && expectation.denies() != known.observed.denies();
         differs.then_some(known)
-    }
-}
-
-/// Where the pods of a lane run, by the numbers of their nodes.
-fn stage(site: &Site) -> Stage {
-    let number = |node: &str| {
-        let at = site.nodes.keys().position(|name| name == node).unwrap_or(0);
-        u8::try_from(at + 1).unwrap_or(MAX_NODES).min(MAX_NODES)
-    };
-    Stage {
-        placed: site.pods.iter().map(|(workload, pod)| (workload.clone(), number(&pod.node))).collect(),
-        nodes: u8::try_from(site.nodes.len()).unwrap_or(MAX_NODES).clamp(1, MAX_NODES),
     }
 }

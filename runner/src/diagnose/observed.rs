@@ -1,19 +1,17 @@
 //! The flows of a run that can be compared with what a fault would do.
 
 use super::{
-    script::{Prediction, Script, Seen, Stage},
+    script::{Prediction, Script, Seen, Stage, planned},
     suspect::Suspect,
 };
 use crate::local::{MAX_NODES, paper::Fate};
 use flowproof_core::{
     flow::{Expectation, Family},
-    name::Workload,
     outcome::{End, FlowOutcome, Outcome, ScenarioOutcome},
-    place::{Node, place},
     scenario::Scenario,
     verdict::{Kind, Reason},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 /// What a fault delays is late by more than this.
 const LATE: Duration = Duration::from_secs(8);
@@ -136,27 +134,17 @@ impl<'a> Observed<'a> {
 
     /// Where the pods ran: as the evidence says, and for those of which nothing is said as the run would place them.
     fn stage(&self, scenario: &Scenario, outcome: &ScenarioOutcome) -> Stage {
-        let number = |name: &str| {
-            let at = self.nodes.iter().position(|node| node == name)?;
-            u8::try_from(at + 1).ok()
-        };
-        let nodes: Vec<Node> =
-            self.nodes.iter().map(|name| Node { name: name.clone(), ..Node::default() }).collect();
-        let planned = place(&scenario.topology, &nodes, 0).unwrap_or_default();
-        let mut placed: BTreeMap<Workload, u8> =
-            planned.into_iter().filter_map(|(workload, node)| Some((workload, number(&node)?))).collect();
-        for flow in outcome.steps.iter().flat_map(|step| &step.flows) {
-            let ends = [
-                (&flow.source, Some(&flow.evidence.source_node)),
-                (&flow.target, flow.evidence.destination_node.as_ref()),
-            ];
-            for (name, node) in ends {
-                if let (Ok(workload), Some(node)) = (name.parse(), node.and_then(|node| number(node))) {
-                    placed.insert(workload, node);
-                }
-            }
-        }
-        Stage { placed, nodes: u8::try_from(self.nodes.len()).unwrap_or(MAX_NODES).max(1) }
+        let nodes: Vec<&str> = self.nodes.iter().map(String::as_str).collect();
+        let planned = planned(&scenario.topology, &nodes);
+        let seen = outcome.steps.iter().flat_map(|step| &step.flows).flat_map(|flow| {
+            [
+                (&flow.source, Some(flow.evidence.source_node.as_str())),
+                (&flow.target, flow.evidence.destination_node.as_deref()),
+            ]
+        });
+        let seen = seen.filter_map(|(name, node)| Some((name.parse().ok()?, node?)));
+        let planned = planned.iter().map(|(workload, node)| (workload.clone(), node.as_str()));
+        Stage::on(&nodes, planned.chain(seen))
     }
 }
 

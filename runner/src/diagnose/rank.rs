@@ -111,7 +111,7 @@ pub fn diagnose_among(observed: &Observed<'_>, suspects: &[Suspect]) -> Diagnosi
         observed.scenarios.iter().flat_map(|played| &played.flows).map(|judged| judged.wrong).collect();
     let mut ranks = Vec::new();
     if wrong.contains(&true) {
-        let all = tried(observed, suspects.iter().map(|suspect| vec![*suspect]), &wrong);
+        let all = tried(observed, suspects, &wrong);
         let mut touching: Vec<Tried> = all.into_iter().filter(|tried| tried.score.explains > 0).collect();
         touching.sort_by_key(Tried::key);
         if !touching.iter().any(|tried| tried.score.fits()) {
@@ -122,7 +122,7 @@ pub fn diagnose_among(observed: &Observed<'_>, suspects: &[Suspect]) -> Diagnosi
                 .take(PLACED)
                 .flat_map(|tried| tried.suspects[0].elsewhere(observed.nodes.len() as u8))
                 .collect();
-            let narrowed = tried(observed, places.into_iter().map(|suspect| vec![suspect]), &wrong);
+            let narrowed = tried(observed, &places, &wrong);
             touching.extend(narrowed.into_iter().filter(|tried| tried.score.explains > 0));
         }
         touching.sort_by_key(Tried::key);
@@ -198,19 +198,13 @@ impl Tried {
     }
 }
 
-fn tried(
-    observed: &Observed<'_>,
-    suspects: impl Iterator<Item = Vec<Suspect>>,
-    wrong: &[bool],
-) -> Vec<Tried> {
-    suspects
-        .map(|suspects| {
-            let effects: Effects =
-                observed.scenarios.iter().flat_map(|played| played.would(suspects[0])).collect();
-            let score = Score::of(&effects, wrong);
-            Tried { suspects, effects, score }
-        })
-        .collect()
+fn tried(observed: &Observed<'_>, suspects: &[Suspect], wrong: &[bool]) -> Vec<Tried> {
+    let of = |suspect: &Suspect| {
+        let effects: Effects = observed.scenarios.iter().flat_map(|played| played.would(*suspect)).collect();
+        let score = Score::of(&effects, wrong);
+        Tried { suspects: vec![*suspect], effects, score }
+    };
+    suspects.iter().map(of).collect()
 }
 
 /// Two faults at once: a flow is taken to be wrong when it would be with either.

@@ -2,6 +2,7 @@
 
 use super::suspect::{Place, Suspect};
 use crate::local::{
+    MAX_NODES,
     fault::Fault,
     paper::{Api, Engine, Fate, Refused, Rules, State},
 };
@@ -29,15 +30,31 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Pods on nodes of these names; of a pod that is named twice the last word counts, and a node of no such name is passed over.
+    pub fn on<'a>(nodes: &[&str], pods: impl IntoIterator<Item = (Workload, &'a str)>) -> Self {
+        let number = |name: &str| {
+            let at = nodes.iter().position(|node| *node == name)?;
+            u8::try_from(at + 1).ok().filter(|number| *number <= MAX_NODES)
+        };
+        let placed =
+            pods.into_iter().filter_map(|(workload, node)| Some((workload, number(node)?))).collect();
+        Self { placed, nodes: u8::try_from(nodes.len()).unwrap_or(MAX_NODES).clamp(1, MAX_NODES) }
+    }
+
     /// Two nodes, with the pods where a run would put them.
     #[must_use]
     pub fn planned(topology: &Topology) -> Self {
-        let nodes = ["node1", "node2"].map(|name| Node { name: name.to_owned(), ..Node::default() });
-        let placed = place(topology, &nodes, 0).unwrap_or_default();
-        let number = |node: &str| if node == nodes[0].name { 1 } else { 2 };
-        let placed = placed.into_iter().map(|(workload, node)| (workload, number(&node))).collect();
-        Self { placed, nodes: 2 }
+        let nodes = ["node1", "node2"];
+        let placed = planned(topology, &nodes);
+        Self::on(&nodes, placed.iter().map(|(workload, node)| (workload.clone(), node.as_str())))
     }
+}
+
+/// Where a run would put the pods, by the names of their nodes; nowhere when they do not fit.
+#[must_use]
+pub fn planned(topology: &Topology, nodes: &[&str]) -> BTreeMap<Workload, String> {
+    let node = |name: &&str| Node { name: (*name).to_owned(), ..Node::default() };
+    place(topology, &nodes.iter().map(node).collect::<Vec<_>>(), 0).unwrap_or_default()
 }
 
 /// A scenario, played on paper.

@@ -2,8 +2,6 @@
 
 use crate::local::fault::Fault;
 use flowproof_core::flow::Family;
-use serde::Serialize;
-use std::fmt;
 
 /// A fault, and where the network has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,8 +13,7 @@ pub struct Suspect {
 }
 
 /// Where a network has a fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// Wherever it can show.
     Everywhere,
@@ -33,7 +30,7 @@ pub enum Place {
 }
 
 impl Suspect {
-    /// All faults that can be wrong, everywhere.
+    /// All faults, everywhere.
     pub fn everywhere() -> impl Iterator<Item = Self> {
         Fault::all().map(|fault| Self { fault, place: Place::Everywhere })
     }
@@ -85,11 +82,5 @@ impl Place {
             Self::Only(family) => format!("over {family} only"),
             Self::ThroughServices => "through Services only".to_owned(),
         }
-    }
-}
-
-impl fmt::Display for Suspect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.fault.info().name)
     }
 }

@@ -1,8 +1,9 @@
 //! A diagnosis for people.
 
 use super::{
-    apart::{self, Test},
+    apart,
     rank::{Accused, Diagnosis, Likeness},
+    suspect::Suspect,
 };
 use crate::report::counted;
 use flowproof_core::scenario::Scenario;
@@ -24,25 +25,14 @@ pub fn text(diagnosis: &Diagnosis, scenarios: &[Scenario]) -> String {
         one(&mut out, likeness, diagnosis);
     }
     let firsts: Vec<_> = diagnosis.likenesses.iter().filter_map(|likeness| likeness.sets().next()).collect();
-    if let [first, second, ..] = firsts[..]
-        && let Some(test) = apart::test(scenarios, first, second)
-    {
-        let _ = write!(out, "\nTo tell the first from the second, run {}\n{}", test.file, difference(&test));
+    if let [first, second, ..] = firsts[..] {
+        tell_apart(&mut out, scenarios, [first, second], ["the first", "the second"]);
     }
-    for likeness in diagnosis.likenesses.iter().filter(|likeness| likeness.suspects.len() > 1).take(1) {
-        let mut sets = likeness.sets();
-        if let (Some(first), Some(second)) = (sets.next(), sets.next())
-            && let Some(test) = apart::test(scenarios, first, second)
-        {
-            let names = [&likeness.suspects[0], &likeness.suspects[1]].map(|suspects| names(suspects));
-            let _ = write!(
-                out,
-                "\nTo tell {} from {}, run {}\n{}",
-                names[0],
-                names[1],
-                test.file,
-                difference(&test)
-            );
+    if let Some(group) = diagnosis.likenesses.iter().find(|likeness| likeness.suspects.len() > 1) {
+        let sets: Vec<_> = group.sets().take(2).collect();
+        let names: Vec<_> = group.suspects.iter().take(2).map(|suspects| names(suspects)).collect();
+        if let ([first, second], [one, other]) = (&sets[..], &names[..]) {
+            tell_apart(&mut out, scenarios, [first, second], [one, other]);
         }
     }
     if !diagnosis.likenesses.is_empty() {
@@ -136,7 +126,10 @@ fn reach(likeness: &Likeness, diagnosis: &Diagnosis) -> String {
     format!("{explains}, {agrees}")
 }
 
-fn difference(test: &Test) -> String {
+/// Names the scenario, if there is one, that tells two sets of suspects apart, which are called by these names.
+fn tell_apart(out: &mut String, scenarios: &[Scenario], sets: [&[Suspect]; 2], names: [&str; 2]) {
+    let Some(test) = apart::test(scenarios, sets[0], sets[1]) else { return };
     let (first, second) = if test.wrong_with_first { ("fails", "passes") } else { ("passes", "fails") };
-    format!("    {} {first} with the former and {second} with the latter\n", test.flow)
+    let _ = writeln!(out, "\nTo tell {} from {}, run {}", names[0], names[1], test.file);
+    let _ = writeln!(out, "    {} {first} with the former and {second} with the latter", test.flow);
 }

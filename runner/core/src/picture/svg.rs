@@ -60,23 +60,11 @@ fn drawn(picture: &Picture, style: &str, focus: &str) -> String {
 
 /// What is told of an end: its name, whom it reaches, by whom it is reached.
 fn about(picture: &Picture, layout: &Layout, end: usize) -> String {
-    let without = |ends: BTreeSet<usize>| ends.into_iter().filter(|other| *other != end).collect();
-    let targets: BTreeSet<usize> = without(
-        layout
-            .rows
-            .iter()
-            .filter(|row| row.from.contains(&end))
-            .flat_map(|row| row.to.iter().copied())
-            .collect(),
-    );
-    let sources: BTreeSet<usize> = without(
-        layout
-            .rows
-            .iter()
-            .filter(|row| row.to.contains(&end))
-            .flat_map(|row| row.from.iter().copied())
-            .collect(),
-    );
+    let others = |own: fn(&Row) -> &BTreeSet<usize>, other: fn(&Row) -> &BTreeSet<usize>| {
+        let rows = layout.rows.iter().filter(|row| own(row).contains(&end));
+        rows.flat_map(other).copied().filter(|other| *other != end).collect::<BTreeSet<_>>()
+    };
+    let (targets, sources) = (others(|row| &row.from, |row| &row.to), others(|row| &row.to, |row| &row.from));
     let told =
         |ends: &BTreeSet<usize>| if ends.is_empty() { "nobody".to_owned() } else { names(picture, ends) };
     format!("{}: reaches {}; reached by {}", picture.ends[end], told(&targets), told(&sources))

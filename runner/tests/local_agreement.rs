@@ -23,16 +23,10 @@ use futures::{
     FutureExt,
     future::{LocalBoxFuture, try_join_all},
 };
-use proptest::{
-    collection::vec,
-    option,
-    sample::select,
-    strategy::{Strategy, ValueTree},
-    test_runner::{RngAlgorithm, TestRng, TestRunner},
-};
-use random::{APPS, NAMESPACES, PORTS, TEAMS};
+use proptest::{collection::vec, option, sample::select, strategy::Strategy, test_runner::TestRunner};
+use random::{APPS, NAMESPACES, PORTS, TEAMS, draw, number};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, env, fmt::Write as _, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, time::Duration};
 use support::{Scene, lane, options, pod};
 
 /// Clusters side by side: a round is mostly waiting, but every pod costs something all the time.
@@ -156,8 +150,7 @@ async fn compare(fault: Option<Fault>, rounds: usize, seed: usize) -> Result<Out
     let patience = if fault.is_some() { Duration::from_millis(250) } else { ANSWERED_WITHIN };
     scene.pace(patience, SPREAD_MS);
 
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[(seed as u64).to_le_bytes(); 4].concat());
-    let mut runner = TestRunner::new_with_rng(proptest::test_runner::Config::default(), rng);
+    let mut runner = random::runner(seed);
     let mut outcome = Outcome::default();
     for _ in 0..rounds {
         let mut cluster = Cluster { nodes: nodes(&scene).await?, ..Cluster::default() };
@@ -169,12 +162,12 @@ async fn compare(fault: Option<Fault>, rounds: usize, seed: usize) -> Result<Out
             let state = draw(
                 &state(world, PODS, addresses.map(|address| address.to_string()).collect()),
                 &mut runner,
-            )?;
+            );
             applied.extend(enact(&scene, world, specs, &state, &mut cluster, &mut changes)?);
         }
         try_join_all(changes).await?;
         scene.cluster.enforced(ENFORCED_WITHIN).await?;
-        let flows = draw_flows(&scene, &pods, &mut runner)?;
+        let flows = draw_flows(&scene, &pods, &mut runner);
         let asked_again = if fault.is_none() { ASKED_AGAIN } else { 0 };
         let observations = try_flows(&mut scene, &pods, &flows, asked_again).await?;
         for (flow, observed) in flows.iter().zip(observations) {
@@ -260,14 +253,6 @@ async fn explain(
         writeln!(text, "  namespace {name} {labels:?}")?;
     }
     Ok(text)
-}
-
-fn number(variable: &str) -> Option<usize> {
-    env::var(variable).ok()?.parse().ok()
-}
-
-fn draw<T: std::fmt::Debug>(strategy: &impl Strategy<Value = T>, runner: &mut TestRunner) -> Result<T> {
-    Ok(strategy.new_tree(runner).map_err(|reason| anyhow::anyhow!("nothing drawn: {reason}"))?.current())
 }
 
 fn namespace(world: usize, short: &str) -> String {
@@ -387,12 +372,12 @@ struct Flow {
 }
 
 /// Draws flows of every world, those of a pod side by side.
-fn draw_flows(scene: &Scene, pods: &[PodSpec], runner: &mut TestRunner) -> Result<Vec<Flow>> {
+fn draw_flows(scene: &Scene, pods: &[PodSpec], runner: &mut TestRunner) -> Vec<Flow> {
     let choice = (0..PODS, 1..PODS, 0..PORTS.len(), proptest::bool::ANY, proptest::bool::weighted(0.7));
     let mut flows = Vec::new();
     for world in 0..WORLDS {
         for _ in 0..FLOWS {
-            let (from, step, port, v4, tcp) = draw(&choice, runner)?;
+            let (from, step, port, v4, tcp) = draw(&choice, runner);
             let (from, to) = (world * PODS + from, world * PODS + (from + step) % PODS);
             let [source, destination] = [from, to].map(|pod| scene.address(&pods[pod].name.to_string(), v4));
             let (transport, protocol) =
@@ -404,7 +389,7 @@ fn draw_flows(scene: &Scene, pods: &[PodSpec], runner: &mut TestRunner) -> Resul
         }
     }
     flows.sort_by_key(|flow| flow.from);
-    Ok(flows)
+    flows
 }
 
 /// Tries all flows; those that are silent again, up to so many times.
@@ -414,22 +399,6 @@ async fn try_flows(
     flows: &[Flow],
     asked_again: usize,
 ) -> Result<Vec<Observation>> {
-    let mut seen = vec![Observation::Silent; flows.len()];
-    let mut waiting: Vec<usize> = (0..flows.len()).collect();
-    for _ in 0..=asked_again {
-        let mut work: BTreeMap<usize, Vec<(Transport, SocketAddr)>> = BTreeMap::new();
-        for at in &waiting {
-            let Flow { from, transport, end, .. } = &flows[*at];
-            work.entry(*from).or_default().push((*transport, *end));
-        }
-        let work = work.into_iter().map(|(from, ends)| (pods[from].name.clone(), ends));
-        for (at, answer) in waiting.drain(..).zip(scene.try_everywhere(work).await?) {
-            seen[at] = answer;
-        }
-        waiting = (0..flows.len()).filter(|at| seen[*at] == Observation::Silent).collect();
-        if waiting.is_empty() {
-            break;
-        }
-    }
-    Ok(seen)
+    let attempts = flows.iter().map(|flow| (pods[flow.from].name.clone(), flow.transport, flow.end));
+    scene.try_again(&attempts.collect::<Vec<_>>(), asked_again).await
 }

@@ -21,15 +21,10 @@ use flowproof_core::{
 };
 use flowproof_wire::{Listener, Observation, Transport};
 use futures::future::try_join_all;
-use proptest::{
-    collection::vec,
-    sample::select,
-    strategy::{Strategy, ValueTree},
-    test_runner::{RngAlgorithm, TestRng, TestRunner},
-};
-use random::{APPS, NAMESPACES, TEAMS};
+use proptest::{collection::vec, sample::select, test_runner::TestRunner};
+use random::{APPS, NAMESPACES, TEAMS, draw, number};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, env, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 use support::{Scene, lane, options, pod};
 
 /// Applications in one cluster.
@@ -59,14 +54,13 @@ async fn a_map_is_what_the_kernel_lets_through() -> Result<()> {
     let cluster = LocalCluster::start(&options).await?;
     let mut scene = Scene::of(cluster, &lane(&labelled, pods.clone(), vec![])).await?;
     scene.pace(ANSWERED_WITHIN, SPREAD_MS);
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[(seed as u64).to_le_bytes(); 4].concat());
-    let mut runner = TestRunner::new_with_rng(proptest::test_runner::Config::default(), rng);
+    let mut runner = random::runner(seed);
     let (mut tried, mut allowed) = (0, 0);
     for round in 0..wanted.div_ceil(WORLDS) {
         let mut maps = Vec::new();
         let mut applied = Vec::new();
         for world in 0..WORLDS {
-            let application = application(world, &mut runner)?;
+            let application = application(world, &mut runner);
             enact(&scene, &application).await?;
             applied.extend(application.iter().filter_map(policy));
             maps.push(map(&application)?);
@@ -74,7 +68,9 @@ async fn a_map_is_what_the_kernel_lets_through() -> Result<()> {
         scene.cluster.enforced(ENFORCED_WITHIN).await?;
         // Both families would double the time: they take turns.
         let flows = flows(&scene, &pods, round % 2 == 0);
-        for (flow, observed) in flows.iter().zip(observe(&mut scene, &pods, &flows).await?) {
+        let attempts = flows.iter().map(|flow| (pods[flow.from].name.clone(), flow.transport, flow.end));
+        let observations = scene.try_again(&attempts.collect::<Vec<_>>(), ASKED_AGAIN).await?;
+        for (flow, observed) in flows.iter().zip(observations) {
             let map = &maps[flow.from / PODS];
             let [from, to] = [flow.from, flow.to].map(|pod| pods[pod].name.to_string());
             let known = map.between(&from, &to);
@@ -94,14 +90,6 @@ async fn a_map_is_what_the_kernel_lets_through() -> Result<()> {
     }
     ensure!(allowed > tried / 10 && allowed < tried * 9 / 10, "{allowed} of {tried} flows got through");
     Ok(())
-}
-
-fn number(variable: &str) -> Option<usize> {
-    env::var(variable).ok()?.parse().ok()
-}
-
-fn draw<T: std::fmt::Debug>(strategy: &impl Strategy<Value = T>, runner: &mut TestRunner) -> Result<T> {
-    Ok(strategy.new_tree(runner).map_err(|reason| anyhow::anyhow!("nothing drawn: {reason}"))?.current())
 }
 
 fn pods_of(world: usize) -> Vec<PodSpec> {
@@ -125,13 +113,13 @@ fn name_of(index: usize, transport: Transport, port: u16) -> Option<&'static str
 }
 
 /// The manifests of an application, as a chart has them.
-fn application(world: usize, runner: &mut TestRunner) -> Result<Vec<Value>> {
+fn application(world: usize, runner: &mut TestRunner) -> Vec<Value> {
     let state = (
         vec(select(&APPS[..]), PODS),
         vec(select(&TEAMS[..]), NAMESPACES.len()),
         random::policies(Vec::new()),
     );
-    let (apps, teams, policies) = draw(&state, runner)?;
+    let (apps, teams, policies) = draw(&state, runner);
     let namespace = |short: &str| format!("w{world}-{short}");
     let mut manifests = Vec::new();
     for (short, team) in NAMESPACES.iter().zip(teams) {
@@ -164,7 +152,7 @@ fn application(world: usize, runner: &mut TestRunner) -> Result<Vec<Value>> {
             "metadata": {"name": format!("p{index}"), "namespace": namespace(NAMESPACES[at])}, "spec": spec,
         }));
     }
-    Ok(manifests)
+    manifests
 }
 
 fn map(application: &[Value]) -> Result<Reach> {
@@ -235,25 +223,4 @@ fn flows(scene: &Scene, pods: &[PodSpec], v4: bool) -> Vec<Flow> {
         LISTENS.map(|(transport, port)| Flow { from, to, transport, end: SocketAddr::new(address, port) })
     };
     others.flat_map(flow).collect()
-}
-
-/// Tries all flows; those that are silent again.
-async fn observe(scene: &mut Scene, pods: &[PodSpec], flows: &[Flow]) -> Result<Vec<Observation>> {
-    let mut seen = vec![Observation::Silent; flows.len()];
-    let mut waiting: Vec<usize> = (0..flows.len()).collect();
-    for _ in 0..=ASKED_AGAIN {
-        let mut work: BTreeMap<usize, Vec<(Transport, SocketAddr)>> = BTreeMap::new();
-        for at in &waiting {
-            work.entry(flows[*at].from).or_default().push((flows[*at].transport, flows[*at].end));
-        }
-        let work = work.into_iter().map(|(from, ends)| (pods[from].name.clone(), ends));
-        for (at, answer) in waiting.drain(..).zip(scene.try_everywhere(work).await?) {
-            seen[at] = answer;
-        }
-        waiting = (0..flows.len()).filter(|at| seen[*at] == Observation::Silent).collect();
-        if waiting.is_empty() {
-            break;
-        }
-    }
-    Ok(seen)
 }

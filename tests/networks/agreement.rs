@@ -10,13 +10,8 @@ mod random;
 
 use super::network::{Network, Ran};
 use libtest_mimic::{Failed, Trial};
-use proptest::{
-    prelude::Strategy,
-    sample::select,
-    strategy::ValueTree,
-    test_runner::{RngAlgorithm, TestRng, TestRunner},
-};
-use random::{APPS, NAMESPACES, TEAMS};
+use proptest::{sample::select, test_runner::TestRunner};
+use random::{APPS, NAMESPACES, TEAMS, draw, number};
 use serde_json::{Map, Value, json};
 use std::{
     env, fs,
@@ -61,23 +56,9 @@ pub fn trials(network: &Network) -> Vec<Trial> {
     trials
 }
 
-fn number(variable: &str) -> Option<usize> {
-    env::var(variable).ok()?.parse().ok()
-}
-
 /// Known by what it has: an instance may have any name.
 fn is_cilium(network: &Network) -> bool {
     network.kubectl(&["api-resources", "--api-group", "cilium.io", "-o", "name"]).contains("cilium")
-}
-
-fn runner() -> TestRunner {
-    let seed = number("FLOWPROOF_SEED").unwrap_or(1) as u64;
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed.to_le_bytes(); 4].concat());
-    TestRunner::new_with_rng(proptest::test_runner::Config::default(), rng)
-}
-
-fn draw<T: std::fmt::Debug>(strategy: &impl Strategy<Value = T>, runner: &mut TestRunner) -> T {
-    strategy.new_tree(runner).expect("something can be drawn").current()
 }
 
 fn namespace(world: usize, index: usize) -> String {
@@ -165,7 +146,7 @@ fn manifest(api_version: &str, kind: &str, metadata: Value, spec: Value) -> Valu
 }
 
 fn namespaced(network: &Network, steps: usize) -> Value {
-    let mut runner = runner();
+    let mut runner = random::runner(number("FLOWPROOF_SEED").unwrap_or(1));
     let mut scenario = worlds(&mut runner);
     // Cilium does not match pods by address ranges, and takes rules for a direction that is not among the types: known
     // deviations with scenarios of their own.
@@ -235,7 +216,7 @@ fn with_placeholders(spec: &Value, world: usize) -> Value {
 }
 
 fn clusterwide(_: &Network, steps: usize) -> Value {
-    let mut runner = runner();
+    let mut runner = random::runner(number("FLOWPROOF_SEED").unwrap_or(1));
     let mut scenario = worlds(&mut runner);
     let mut before = Vec::new();
     let mut all = Vec::new();

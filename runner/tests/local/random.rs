@@ -7,8 +7,11 @@ use proptest::{
     option,
     prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof},
     sample::{select, subsequence},
+    strategy::ValueTree as _,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 use serde_json::{Map, Value, json};
+use std::env;
 
 /// Values of the label `app` of pods; the last stands for none.
 pub const APPS: [&str; 4] = ["x", "y", "z", ""];
@@ -18,6 +21,21 @@ pub const TEAMS: [&str; 3] = ["red", "blue", ""];
 pub const PORTS: [u16; 3] = [80, 81, 82];
 /// Names of the namespaces of a world, before its own prefix.
 pub const NAMESPACES: [&str; 3] = ["a", "b", "c"];
+
+/// The number that an environment variable gives.
+pub fn number(variable: &str) -> Option<usize> {
+    env::var(variable).ok()?.parse().ok()
+}
+
+/// What is drawn from: the same for the same seed.
+pub fn runner(seed: usize) -> TestRunner {
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[(seed as u64).to_le_bytes(); 4].concat());
+    TestRunner::new_with_rng(Config::default(), rng)
+}
+
+pub fn draw<T: std::fmt::Debug>(strategy: &impl Strategy<Value = T>, runner: &mut TestRunner) -> T {
+    strategy.new_tree(runner).expect("something can be drawn").current()
+}
 
 /// The policies of one world in one round, each with the index of its namespace, and as its `spec`; without addresses for
 /// blocks there are none.

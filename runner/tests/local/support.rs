@@ -138,6 +138,32 @@ impl Scene {
         self.probers.get_mut(&name).context("no such prober")?.try_once(first, to, None).await
     }
 
+    /// Tries from many pods at the same time, and what is silent again, up to so many times; attempts of one pod stand together.
+    pub async fn try_again(
+        &mut self,
+        attempts: &[(PodName, Transport, SocketAddr)],
+        again: usize,
+    ) -> Result<Vec<Observation>> {
+        let mut seen = vec![Observation::Silent; attempts.len()];
+        let mut waiting: Vec<usize> = (0..attempts.len()).collect();
+        for _ in 0..=again {
+            let by_pod = waiting.chunk_by(|one, other| attempts[*one].0 == attempts[*other].0);
+            let work = by_pod.map(|of_pod| {
+                let ends = of_pod.iter().map(|at| (attempts[*at].1, attempts[*at].2));
+                (attempts[of_pod[0]].0.clone(), ends.collect())
+            });
+            let answers = self.try_everywhere(work).await?;
+            for (at, answer) in waiting.iter().zip(answers) {
+                seen[*at] = answer;
+            }
+            waiting.retain(|at| seen[*at] == Observation::Silent);
+            if waiting.is_empty() {
+                break;
+            }
+        }
+        Ok(seen)
+    }
+
     /// Tries once from many pods at the same time; the observations come back in the order of the pods and their ends.
     pub async fn try_everywhere(
         &mut self,

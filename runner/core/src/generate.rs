@@ -14,7 +14,9 @@ use crate::{
     name::{Qualified, Workload},
     policy::{
         Answer, ClusterPolicy, Direction, NetworkPolicy, Oracle, Peer, PolicyKind, PortRule, Protocol, Scene,
-        TierPeer, scene::policy_kind, validate::validate,
+        TierPeer,
+        scene::policy_kind,
+        validate::{is_port_name, validate},
     },
     scenario::{Change, Labels, Manifest, NamedListener, Topology, Wanted, WorkloadSpec},
     selector::Selector,
@@ -294,7 +296,9 @@ impl Build {
                 .iter()
                 .any(|known| known.listener == listener || name.is_some() && known.name.as_ref() == name);
             if !taken && spec.listens.len() < crate::parse::MAX_LISTENERS {
-                spec.listens.push(NamedListener { name: name.cloned(), listener });
+                // A rule may name what no port can be called; that port has no name then, and the rule does not hold for it.
+                let name = name.filter(|name| is_port_name(name)).cloned();
+                spec.listens.push(NamedListener { name, listener });
             }
         };
         let transports = |protocol: Protocol| match protocol {

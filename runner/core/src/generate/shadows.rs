@@ -4,7 +4,7 @@ use super::{ANY_PORT, Generated, write};
 use crate::{
     name::{Qualified, is_label},
     parse::{MAX_FLOWS, MAX_LISTENERS, MAX_NAMESPACE_LENGTH},
-    policy::{Answer, Ask, End, Oracle, PodPort, Protocol},
+    policy::{Answer, Ask, End, Oracle, PodPort, Protocol, validate::is_port_name},
     scenario::{Like, LikeKind, NamedListener, Topology, WorkloadSpec},
     snapshot::Snapshot,
 };
@@ -189,7 +189,7 @@ fn put(topology: &mut Topology, snapshot: &Snapshot, found: &Found) -> Qualified
             continue;
         }
         let taken = |name: &String| listens.iter().any(|known| known.name.as_ref() == Some(name));
-        let own = port.name.clone().filter(|name| !taken(name));
+        let own = port.name.clone().filter(|name| is_port_name(name) && !taken(name));
         listens.push(NamedListener { name: own, listener });
     }
     let spec = WorkloadSpec { listens, like: Some(like.clone()), ..WorkloadSpec::default() };

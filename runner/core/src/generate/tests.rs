@@ -101,6 +101,20 @@ fn every_border_has_both_answers() {
 }
 
 #[test]
+fn a_name_that_no_port_can_have_is_given_to_none() {
+    let policy = "{ apiVersion: policy.networking.k8s.io/v1alpha1, kind: AdminNetworkPolicy, metadata: { name: p }, spec: {
+        priority: 1, subject: { namespaces: {} }, ingress: [{ action: Deny, from: [{ namespaces: {} }],
+        ports: [{ namedPort: 'w%b' }, { namedPort: web }] }] } }";
+    let text = &generated(policy)[0].text;
+    let load: &mut parse::Load<'_> = &mut |_| Err("there are no files".to_owned());
+    let scenario = parse::scenario("p.yaml", text.as_bytes(), load)
+        .unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
+    let listeners = scenario.topology.workloads.values().flat_map(|spec| &spec.listens);
+    let names: Vec<&str> = listeners.filter_map(|listener| listener.name.as_deref()).collect();
+    assert_eq!(names, ["web"], "{text}");
+}
+
+#[test]
 fn what_cannot_be_tested_is_said() {
     let policy = |namespace: &str, spec: &str| {
         format!(

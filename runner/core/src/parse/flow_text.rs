@@ -1,12 +1,10 @@
 //! The notation of flows: `SOURCE -> TARGET [PORTS] [established]`.
 
-use super::{
-    listener_text::is_port_name,
-    port_text::{PortRange, TextError, Word, port_ranges, words},
-};
+use super::port_text::{PortRange, TextError, Word, port_ranges, words};
 use crate::{
     flow::{ESTABLISHED, Flow, Target},
     name::{NameError, Qualified, is_label},
+    policy::validate::is_port_name,
 };
 use std::net::IpAddr;
 

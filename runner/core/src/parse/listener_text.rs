@@ -6,7 +6,7 @@ use super::{
     problem::Problems,
     tree::{Content, Mark, Node, shortened},
 };
-use crate::{flow::PortOf, scenario::NamedListener};
+use crate::{flow::PortOf, policy::validate::is_port_name, scenario::NamedListener};
 use flowproof_wire::{Listener, Transport};
 use std::collections::BTreeMap;
 
@@ -137,14 +137,4 @@ impl Reader {
             }
         }
     }
-}
-
-/// Tells whether Kubernetes accepts the name of a container port (`IANA_SVC_NAME`, RFC 6335, 5.1).
-pub(super) fn is_port_name(name: &str) -> bool {
-    (1..=15).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && name.bytes().any(|b| b.is_ascii_lowercase())
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-        && !name.contains("--")
 }

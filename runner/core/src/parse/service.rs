@@ -2,7 +2,6 @@
 
 use super::{
     fields::{Fields, items, labels, text, text_problem, wrong_type},
-    listener_text::is_port_name,
     port_text::{Word, port_number, port_ranges, words},
     problem::Problems,
     topology::Deployment,
@@ -11,6 +10,7 @@ use super::{
 use crate::{
     flow::PortOf,
     name::Qualified,
+    policy::validate::is_port_name,
     scenario::{Labels, NamedListener, ServicePort, ServiceSpec, TargetPort},
     selector::Selector,
 };

@@ -116,6 +116,11 @@ pub fn violations(kind: PolicyKind, manifest: &Value) -> Vec<Violation> {
     found
 }
 
+/// Tells whether a container's port can have this name (`IANA_SVC_NAME`, RFC 6335, 5.1).
+pub(crate) fn is_port_name(name: &str) -> bool {
+    network::port_name(name).is_none()
+}
+
 /// Whether a label selector is one that an API server takes in its own objects.
 pub(super) fn is_valid_selector(selector: &Value) -> bool {
     let mut found = Vec::new();

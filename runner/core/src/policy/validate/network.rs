@@ -70,7 +70,7 @@ pub(super) fn protocol(field: &Field<'_>, found: &mut Vec<Violation>) {
 }
 
 /// Why a text is not a valid name of a port (`IsValidPortName`).
-pub(super) fn port_name(name: &str) -> Option<&'static str> {
+pub(in crate::policy) fn port_name(name: &str) -> Option<&'static str> {
     if name.is_empty() || name.len() > 15 {
         Some("it has from 1 to 15 characters")
     } else if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {

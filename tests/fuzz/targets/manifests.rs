@@ -3,6 +3,9 @@
 
 #![no_main]
 
+#[path = "../keys.rs"]
+mod keys;
+
 use flowproof_core::{
     generate, lint,
     parse::{Severity, manifests, scenario},

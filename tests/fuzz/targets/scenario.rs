@@ -4,6 +4,9 @@
 
 #![no_main]
 
+#[path = "../keys.rs"]
+mod keys;
+
 use flowproof_core::{
     lint,
     parse::{Loaded, deviations, scenario},

@@ -20,6 +20,8 @@ pub struct Assessment {
     pub attempts: u64,
     /// So many of them prove nothing, because an end got too little CPU.
     pub hindered: u64,
+    /// So many of those come after the last attempt that proves something.
+    pub hindered_since: u64,
     /// Start of the first attempt of the last unbroken series that went as expected; `None` when the last attempt did not.
     pub good_since: Option<Moment>,
     /// Attempts in that series.
@@ -128,6 +130,7 @@ pub fn assess(
     let mut a = Assessment {
         attempts: segments.iter().map(|s| s.attempts).sum(),
         hindered: 0,
+        hindered_since: 0,
         good_since: None,
         series: 0,
         cut: None,
@@ -141,9 +144,13 @@ pub fn assess(
     let mut good_until = None;
     for (index, part) in parts.iter().enumerate() {
         let segment = match part {
-            Part::Telling(segment) => segment,
+            Part::Telling(segment) => {
+                a.hindered_since = 0;
+                segment
+            }
             Part::Hindered(attempts) => {
                 a.hindered += attempts;
+                a.hindered_since += attempts;
                 if a.good_since.is_none() {
                     a.cut = Some(Reason::Hindered);
                 }
@@ -306,9 +313,11 @@ impl Assessment {
     /// A red needs proof: the ends had the CPU that they need, and the network had its time.
     fn proven(&self, verdict: Verdict, expectation: Expectation, around: &Circumstances) -> Verdict {
         let unclear = |reason| Verdict { kind: Kind::Inconclusive, reason };
-        // That a denied flow got through is no fault of its ends.
+        // That a denied flow got through is no fault of its ends. But it may have been denied since, and nobody could see it.
         let ends_may_be_at_fault = !expectation.denies() || verdict.reason == Reason::TooLate;
+        let perhaps_denied = expectation.denies() && self.hindered_since >= FEWEST_ATTEMPTS;
         match verdict.kind {
+            Kind::Mismatched if perhaps_denied => unclear(Reason::Hindered),
             Kind::Mismatched
                 if ends_may_be_at_fault
                     && (self.attempts == self.hindered || around.hindrance.share > MOSTLY) =>
@@ -583,6 +592,14 @@ mod tests {
         let verdict =
             open.verdict(Expectation::Deny, &Circumstances { settled: false, hindrance, ..around() });
         assert_eq!(verdict.reason, Reason::NotEnforced, "what got through got through");
+        let unseen = (Observation::Silent, Witness::Absent);
+        let deny = |silent: u64, until: i64| {
+            let parts = segments(&[(9, THROUGH), (silent, unseen.clone())]);
+            let a = assess(Expectation::Deny, &parts, Moment(0), &hindered(0, until), HOLD);
+            a.verdict(Expectation::Deny, &Circumstances { settled: false, ..around() }).reason
+        };
+        assert_eq!(deny(9, 1_800), Reason::Hindered, "it may have been denied since");
+        assert_eq!(deny(1, 1_800), Reason::NotEnforced, "one attempt more says nothing");
     }
 
     #[test]

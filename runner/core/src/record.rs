@@ -121,6 +121,12 @@ impl FlowRecord {
         self.answered().map(|run| run.max).max()
     }
 
+    /// Longest time to an answer, over all attempts that went on being answered after a moment.
+    #[must_use]
+    pub fn longest_answer_since(&self, since: Moment) -> Option<Duration> {
+        self.answered().filter(|run| run.last_at >= since).map(|run| run.max).max()
+    }
+
     /// Shortest time to an answer, over all answered attempts.
     #[must_use]
     pub fn shortest_answer(&self) -> Option<Duration> {

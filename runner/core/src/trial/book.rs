@@ -5,8 +5,8 @@ use crate::{
     assess::{Assessment, assess},
     capture::{Coverage, Trace, Traces},
     chronicle::{Chronicle, Ends, Witnesses},
-    flow::{Expectation, Target},
-    hindrance::{Hindered, Hindrance, STARVED},
+    flow::{Expectation, Flow, Target},
+    hindrance::{ANSWERED_WITHIN, Hindered, Hindrance, STARVED},
     life::ProberLife,
     name::Workload,
     plan::Planned,
@@ -14,7 +14,9 @@ use crate::{
     time::Moment,
     verdict::{Life, Witness},
 };
-use flowproof_wire::{Attempt, Connection, FlowId, FlowSpec, Listener, ListenerState, Observation};
+use flowproof_wire::{
+    Attempt, Connection, FlowId, FlowSpec, Listener, ListenerState, Observation, Transport,
+};
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
@@ -25,6 +27,9 @@ use std::{
 const LOOKED_AT: u64 = 5;
 /// How long before the last of them the first one started at the earliest.
 const STRETCH: Duration = Duration::from_secs(10);
+
+/// A server that was slow is taken to be so for this long: a step's time to settle, and the restoration after it.
+const SLOW_FOR: Duration = Duration::from_secs(60);
 
 /// The state of a lane, fed by the news of its links.
 #[derive(Debug, Default)]
@@ -294,7 +299,7 @@ impl Book {
         let segments = tracked.record.segments(window.from, window.to, self.heard(tracked));
         let last = segments.last().map_or(window.from, |segment| segment.last_at);
         let alive_since = self.alive_since(key, last).unwrap_or(Moment::END);
-        assess(expectation, &segments, alive_since, &self.hindered(key), hold)
+        assess(expectation, &segments, alive_since, &self.hindered(key, window.from), hold)
     }
 
     /// The packets of attempts in a window that were not answered, the last ones, and whether they are all; `None` when there
@@ -336,16 +341,20 @@ impl Book {
         Some((trace, coverage))
     }
 
-    /// When an end of a flow got too little CPU.
-    fn hindered(&self, key: Key) -> Hindered {
+    /// When an end of a flow got too little CPU, from a moment on.
+    fn hindered(&self, key: Key, from: Moment) -> Hindered {
         let mut hindered = Hindered::default();
+        if let Some(slowest) = self.slow_server(key, from) {
+            hindered.note(Moment(i64::MIN), Moment::END, slowest);
+            return hindered;
+        }
         self.telling_ends(key).for_each(|prober| hindered.join(&prober.hindered));
         hindered
     }
 
     /// How much of the time between two moments an end of a flow got too little CPU.
     pub fn hindrance(&self, key: Key, from: Moment, to: Moment) -> Hindrance {
-        self.hindered(key).over(from, to)
+        self.hindered(key, from).over(from, to)
     }
 
     /// The probers that can say whether an end of a flow got too little CPU. A server that is not a prober (the cluster's DNS)
@@ -354,6 +363,31 @@ impl Book {
         let has_witness = !self.flows[key.0].witnesses.is_empty();
         let others = self.probers.iter().filter(move |_| !has_witness);
         self.ends(key).map(|(prober, _)| prober).chain(others)
+    }
+
+    /// The longest time that the target of a flow took to answer anybody of the lane, from [`SLOW_FOR`] before a moment on, if it is a
+    /// server without a prober and took so long that other answers may come too late: it has more to do than it gets CPU for, and
+    /// its silence proves nothing.
+    ///
+    /// Only answers over UDP count. A TCP handshake that a policy has dropped is repeated after a second, and its answer is as late
+    /// on an idle machine.
+    pub fn slow_server(&self, key: Key, from: Moment) -> Option<Duration> {
+        let this = &self.flows[key.0];
+        if !this.witnesses.is_empty() {
+            return None;
+        }
+        let over_udp = |tracked: &&Tracked| {
+            let Flow { target, transport, .. } = &tracked.planned.flow;
+            *target == this.planned.flow.target && matches!(transport, Transport::Udp | Transport::DnsUdp)
+        };
+        let since = from - SLOW_FOR;
+        let slowest = self
+            .flows
+            .iter()
+            .filter(over_udp)
+            .filter_map(|tracked| tracked.record.longest_answer_since(since))
+            .max()?;
+        (slowest >= ANSWERED_WITHIN).then_some(slowest)
     }
 
     /// The workloads at the ends of a flow.

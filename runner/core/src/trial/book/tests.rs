@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::flow::{Family, Flow, Target};
-use flowproof_wire::Transport;
+use crate::record::SourceRun;
 
 const STEADY: Moment = Moment(0);
 
@@ -61,4 +61,44 @@ fn of_a_flow_between_probers_only_its_ends_count() {
     let hindered = |name| matches!(unhindered(to(name), Transport::Udp, 1_800), Life::Broken(why) if why.contains("a/late"));
     assert!(hindered("late"));
     assert!(!hindered("other"));
+}
+
+/// What is made of a silent flow over this transport to a server that answered another one so late, so long before.
+fn of_silence(target: Target, transport: Transport, answered: (Transport, u64), at_s: i64) -> Hindrance {
+    let (mut book, silent) = book(target, transport);
+    let answered_in = Duration::from_millis(answered.1);
+    let planned = Planned {
+        flow: Flow { transport: answered.0, ..book.flow(silent).planned.flow.clone() },
+        ..book.flow(silent).planned.clone()
+    };
+    let other = book.track(planned);
+    book.flows[other.0].record.source(SourceRun {
+        first: Attempt(1),
+        last: Attempt(1),
+        first_at: Moment(3_000_000),
+        last_at: Moment(3_000_000),
+        min: answered_in,
+        max: answered_in,
+        observation: Observation::Answered { answers: Vec::new() },
+    });
+    book.hindrance(silent, Moment(at_s * 1_000_000), Moment((at_s + 10) * 1_000_000))
+}
+
+#[test]
+fn the_silence_of_a_slow_server_without_a_prober_proves_nothing() {
+    let dns = |transport, answered, at_s| of_silence(Target::ClusterDns, transport, answered, at_s).share;
+    for transport in [Transport::DnsUdp, Transport::DnsTcp] {
+        assert!(dns(transport, (Transport::DnsUdp, 700), 4) > 0.99, "{transport:?}");
+        assert!(dns(transport, (Transport::DnsUdp, 300), 4) < 0.01, "{transport:?}: it is quick");
+        assert!(
+            dns(transport, (Transport::DnsTcp, 1_010), 4) < 0.01,
+            "{transport:?}: a handshake was repeated"
+        );
+        assert!(dns(transport, (Transport::DnsUdp, 700), 70) < 0.01, "{transport:?}: that was long ago");
+    }
+    let prober = Target::Workload(Workload::new("a", "other"));
+    assert!(
+        of_silence(prober, Transport::Udp, (Transport::Udp, 700), 4).share < 0.01,
+        "a prober says so itself"
+    );
 }

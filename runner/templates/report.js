@@ -46,6 +46,17 @@ for (const toggle of toggles) {
   });
 }
 
+// What a known fault explains.
+for (const button of document.querySelectorAll("[data-explains]")) {
+  button.addEventListener("click", () => {
+    const on = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(on));
+    for (const flow of document.querySelectorAll(".flow, details")) {
+      if (flow.dataset.fault === button.dataset.explains) flow.classList.toggle("explained", on);
+    }
+  });
+}
+
 // In a graph, what has nothing to do with the focused end is dimmed.
 for (const picture of document.querySelectorAll(".picture")) {
   const has = (list, id) => list === "*" || list.split(" ").includes(id);

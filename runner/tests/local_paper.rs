@@ -17,6 +17,7 @@ use flowproof_core::{
     outcome::{self, Outcome},
     scenario::Scenario,
 };
+use serde_json::Value;
 use std::{
     fs,
     path::Path,
@@ -146,6 +147,10 @@ fn the_command_says_what_it_looks_like_and_what_tells_it_apart() -> Result<()> {
         "default-deny",
         "--save",
         "red.json",
+        "--html",
+        "red.html",
+        "--junit",
+        "red.xml",
         "--diagnose",
     ];
     let output = flowproof(&[&run[..], &["--fault", "nothing-enforced"]].concat(), folder.path())?;
@@ -159,6 +164,28 @@ fn the_command_says_what_it_looks_like_and_what_tells_it_apart() -> Result<()> {
     for part in ["nothing-enforced", "empty-policy-ignored", "To tell ", "a likeness, not a proof"] {
         ensure!(text.contains(part), "'{part}' is missing: {text}");
     }
+
+    for (file, part) in [
+        ("red.html", "data-explains=\"nothing-enforced\""),
+        ("red.html", "data-fault=\"nothing-enforced\""),
+        ("red.xml", "looks like: nothing-enforced"),
+    ] {
+        let written = fs::read_to_string(folder.path().join(file))?;
+        ensure!(written.contains(part), "{part} is missing in {file}");
+    }
+    let shown = flowproof(&["report", "red.json"], folder.path())?;
+    let text = String::from_utf8(shown.stdout)?;
+    ensure!(text.contains("looks like   nothing-enforced"), "a saved run keeps its diagnosis: {text}");
+
+    let alike = |arguments: &[&str]| -> Result<usize> {
+        let output =
+            flowproof(&[&["diagnose", "red.json", "--json", "-"], arguments].concat(), folder.path())?;
+        let diagnosis: Value =
+            serde_json::from_slice(&output.stdout).with_context(|| format!("{output:?}"))?;
+        Ok(diagnosis["likenesses"][0]["suspects"].as_array().map_or(0, Vec::len))
+    };
+    let (before, after) = (alike(&[])?, alike(&["--refine"])?);
+    ensure!(after > 0 && after < before, "{before} faults look alike, and {after} after more was played");
 
     let output = flowproof(
         &["run", "--cluster", "local", "--settle", "2s", "--filter", "default-deny", "--save", "green.json"],

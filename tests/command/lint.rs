@@ -1,4 +1,4 @@
-//! `flowproof lint --context`: the version of the cluster decides what is an error.
+//! `flowproof lint` for a cluster: its version decides what is an error, and its network plugin what is warned of.
 
 use super::{flowproof, stderr};
 use std::{
@@ -45,6 +45,21 @@ fn cluster(directory: &Path, version: &'static str) -> String {
     );
     std::fs::write(&file, config).expect("it can be written");
     file.display().to_string()
+}
+
+#[test]
+fn a_plugin_that_is_known_to_differ_is_warned_of() {
+    let output = flowproof(&["lint", "--cni", "cilium", "../scenarios/addresses"]);
+    assert!(output.status.success(), "a warning only: {}", stderr(&output));
+    for part in ["warning: cilium is known to be different here", "issues/9209"] {
+        assert!(stderr(&output).contains(part), "{}", stderr(&output));
+    }
+    let output = flowproof(&["lint", "--cni", "cilium", "../scenarios/ports"]);
+    assert!(!stderr(&output).contains("cilium"), "nothing is known of these: {}", stderr(&output));
+
+    let output = flowproof(&["lint", "--cni", "nobodys", "../scenarios/ports"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("faults are known of: "), "{}", stderr(&output));
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub fn answer(nodes: &[NodeReport]) -> String {
     let mut text = if tried == 0 {
         format!("none of {} could be tried", count(all))
     } else if of(State::Open) == all {
-        format!("NOTHING IS ENFORCED: policies are accepted, and none of {} lets less through", count(all))
+        format!("NOTHING IS ENFORCED: policies are accepted, but change nothing on any of {}", count(all))
     } else if enforcing == all {
         let slowest = nodes.iter().filter_map(|node| node.slowest_ms).max().unwrap_or(0);
         format!(
@@ -85,8 +85,8 @@ pub fn markdown(report: &Report, outcome: &Outcome) -> String {
         outcome.flowproof,
         outcome.started.split('T').next().unwrap_or_default(),
     );
+    let cell = |text: &str| text.replace('|', "\\|").replace('<', "&lt;").replace('\n', " ");
     for line in &report.capabilities {
-        let cell = |text: &str| text.replace('|', "\\|").replace('<', "&lt;").replace('\n', " ");
         let note = line.note.as_deref().or(line.flows.first().map(String::as_str)).unwrap_or_default();
         let _ = writeln!(
             text,
@@ -97,6 +97,9 @@ pub fn markdown(report: &Report, outcome: &Outcome) -> String {
             flows(line),
             cell(note)
         );
+    }
+    if !outcome.diagnosis.is_empty() {
+        let _ = writeln!(text, "\n{}", cell(&outcome.diagnosis.join("; ")));
     }
     text
 }

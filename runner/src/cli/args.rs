@@ -31,41 +31,41 @@ Exit codes:
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Deploy probers, play scenarios, compare what happens with what is expected
+    /// Play scenarios in a cluster, and compare what happens with what they expect
     Run(Box<RunArgs>),
-    /// Tell whether the cluster enforces policies: on every node, and which parts
+    /// Check whether every node enforces policies, and which features the network plugin supports
     Check(Box<CheckArgs>),
-    /// Keep trying while something happens (an upgrade); report every leak and every gap
+    /// Probe continuously during a change such as an upgrade; report every leak and every gap
     Watch(Box<WatchArgs>),
-    /// Show a saved run again: tables, HTML, JUnit
+    /// Show a saved run again, as tables, HTML or JUnit
     Report(ReportArgs),
     /// Compare two saved runs, flow by flow
     Compare(CompareArgs),
-    /// Tell what scenarios catch: play them in local clusters with the faults of real network plugins
+    /// Measure what scenarios catch, by playing them against faults seen in real network plugins
     Faults(FaultsArgs),
-    /// Check scenarios and policies without a cluster: what an API server rejects, what contradicts, what is doubtful
+    /// Check scenarios and policies without a cluster: what an API server rejects, contradictions, likely mistakes
     Lint(LintArgs),
-    /// Say why the policies allow or deny a flow
+    /// Explain why the policies allow or deny a flow
     Explain(ExplainArgs),
-    /// Which fault of a network plugin a red run looks like
+    /// Find the known network plugin fault that a failed run looks like
     Diagnose(DiagnoseArgs),
-    /// Write scenarios that test policies: those of manifests, or those of a cluster
+    /// Generate scenarios that test the policies of manifests or of a cluster
     Generate(GenerateArgs),
-    /// Which edits of their own policies scenarios would not notice, and the flow that would catch each
+    /// Edit the policies of scenarios, and list the edits that no expectation would notice
     Mutate(MutateArgs),
-    /// Who may reach whom, by the policies: of manifests, a scenario, or the cluster; what a change opens and closes
+    /// Show who may reach whom according to the policies, and what a change opens and closes
     Map(MapArgs),
-    /// Remove what runs left behind
+    /// Remove what earlier runs left behind
     Clean(CleanArgs),
-    /// The prober's image, or flowproof's own: an archive, or into kind, k3s, containerd
+    /// Save the prober's image (or flowproof's own) as an archive, or load it into kind, k3s or containerd
     Image(ImageArgs),
-    /// Print what runs flowproof inside a cluster, for kubectl apply -f -
+    /// Print manifests that run flowproof inside a cluster, for kubectl apply -f -
     Manifest(ManifestArgs),
     /// Print the JSON Schema of scenario files
     Schema,
-    /// Print a completion script
+    /// Print a shell completion script
     Completions {
-        /// For which shell
+        /// The shell
         shell: clap_complete::Shell,
     },
 }
@@ -73,9 +73,9 @@ pub enum Command {
 /// Where to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ClusterKind {
-    /// A Kubernetes cluster, chosen as kubectl does
+    /// A Kubernetes cluster, chosen the way kubectl does
     Kube,
-    /// The local cluster: network namespaces on this machine
+    /// A local cluster made of network namespaces on this machine
     Local,
 }
 
@@ -97,16 +97,16 @@ pub enum FamilyChoice {
 pub enum PlacementChoice {
     /// All pods of a scenario on one node
     SameNode,
-    /// On two nodes, so that as many flows as possible cross from one to the other
+    /// On two nodes, so that as many flows as possible cross nodes
     CrossNode,
-    /// Every scenario twice, once so and once so
+    /// Play every scenario twice, once each way
     Both,
 }
 
-/// By which way flows reach pods.
+/// How flows reach pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ViaChoice {
-    /// By the pod's address
+    /// At the pod's address
     Pod,
     /// Through a ClusterIP Service in front of each pod
     Service,
@@ -114,13 +114,14 @@ pub enum ViaChoice {
     Both,
 }
 
-/// Which cluster, and with whose rights.
+/// Which cluster.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Kubernetes")]
 pub struct KubeArgs {
-    /// The kubeconfig file [default: as kubectl: $KUBECONFIG, ~/.kube/config, in-cluster]
+    /// The kubeconfig file [default: $KUBECONFIG, ~/.kube/config, or in-cluster, like kubectl]
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// The kubeconfig's context [default: its current one]
+    /// The kubeconfig context [default: the current one]
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
 }
@@ -128,9 +129,9 @@ pub struct KubeArgs {
 /// How the prober gets into its pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DeliverChoice {
-    /// The image where all nodes have it or --image names it, else a ConfigMap
+    /// The image if all nodes have it or --image names one, otherwise a ConfigMap
     Auto,
-    /// With an image
+    /// In an image
     Image,
     /// In a ConfigMap
     #[value(name = "configmap")]
@@ -139,39 +140,40 @@ pub enum DeliverChoice {
 
 /// How the prober's pods are made.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Prober pods")]
 pub struct PodArgs {
     /// The prober's image in a registry [default: the one that `flowproof image load` loads]
     #[arg(long, value_name = "REF")]
     pub image: Option<String>,
-    /// How the prober gets into its pods: with its image, or in a ConfigMap, for which nothing has to be loaded or pushed; auto
-    /// takes the image where all nodes have it or --image names it, else the ConfigMap
+    /// How the prober gets into its pods. A ConfigMap needs nothing loaded or pushed; auto uses the image if all nodes have
+    /// it or --image names one, otherwise a ConfigMap
     #[arg(long, value_name = "HOW", default_value = "auto", value_enum)]
     pub deliver: DeliverChoice,
-    /// The image of the pods that the prober comes to in a ConfigMap; nothing of it runs [default: one that the nodes have]
+    /// The image of pods that get the prober in a ConfigMap; nothing in it runs [default: one that the nodes already have]
     #[arg(long, value_name = "REF")]
     pub base_image: Option<String>,
     /// imagePullPolicy of the pods
     #[arg(long, value_name = "POLICY", default_value = "IfNotPresent", value_parser = ["Always", "IfNotPresent", "Never"])]
     pub pull_policy: String,
-    /// Name of a pull secret in the prober's namespaces, as NAMESPACE/NAME of a secret to copy; may be given more than once
+    /// A pull secret to copy into the namespaces of the run; may be repeated
     #[arg(long = "pull-secret", value_name = "NAMESPACE/NAME")]
     pub pull_secrets: Vec<String>,
-    /// A toleration of every pod, as KEY[=VALUE][:EFFECT] or "*"; may be given more than once
+    /// A toleration for every pod, as KEY[=VALUE][:EFFECT] or "*"; may be repeated
     #[arg(long = "toleration", value_name = "TOLERATION")]
     pub tolerations: Vec<String>,
-    /// Use only nodes with this label, as KEY=VALUE; may be given more than once
+    /// Use only nodes with this label; may be repeated
     #[arg(long = "node-selector", value_name = "KEY=VALUE")]
     pub node_selector: Vec<String>,
-    /// A label of every pod, as KEY=VALUE; may be given more than once
+    /// A label for every pod; may be repeated
     #[arg(long = "pod-label", value_name = "KEY=VALUE")]
     pub pod_labels: Vec<String>,
-    /// An annotation of every pod, as KEY=VALUE; may be given more than once
+    /// An annotation for every pod; may be repeated
     #[arg(long = "pod-annotation", value_name = "KEY=VALUE")]
     pub pod_annotations: Vec<String>,
-    /// A label of every namespace that a run creates, as KEY=VALUE; may be given more than once
+    /// A label for every namespace that the run creates; may be repeated
     #[arg(long = "namespace-label", value_name = "KEY=VALUE")]
     pub namespace_labels: Vec<String>,
-    /// An annotation of every namespace that a run creates, as KEY=VALUE; may be given more than once
+    /// An annotation for every namespace that the run creates; may be repeated
     #[arg(long = "namespace-annotation", value_name = "KEY=VALUE")]
     pub namespace_annotations: Vec<String>,
     /// The priority class of the pods
@@ -180,30 +182,31 @@ pub struct PodArgs {
     /// The runtime class of the pods
     #[arg(long, value_name = "NAME")]
     pub runtime_class: Option<String>,
-    /// CPU that each pod requests
+    /// CPU request of each pod
     #[arg(long, value_name = "QUANTITY", default_value = "10m")]
     pub cpu: String,
-    /// CPU that no pod may exceed, where a cluster insists on a limit [default: none]
+    /// CPU limit of each pod, for clusters that require one [default: none]
     #[arg(long, value_name = "QUANTITY")]
     pub cpu_limit: Option<String>,
-    /// Memory that each pod requests
+    /// Memory request of each pod
     #[arg(long, value_name = "QUANTITY", default_value = "16Mi")]
     pub memory: String,
 }
 
 /// Where an outcome goes.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Reports")]
 pub struct OutputArgs {
-    /// Save the outcome as JSON, for `compare`, `report` and other programs; - for stdout instead of the tables
+    /// Save the results as JSON, for `compare`, `report`, `diagnose` and other programs; - writes to stdout instead of the tables
     #[arg(long, visible_alias = "json", value_name = "FILE")]
     pub save: Vec<PathBuf>,
-    /// Write a report as one HTML file
+    /// Write a report as a single HTML file
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// Write a JUnit report
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
-    /// Tell only what did not match
+    /// Show only what did not match
     #[arg(long, short)]
     pub quiet: bool,
 }
@@ -211,16 +214,16 @@ pub struct OutputArgs {
 /// `flowproof report`.
 #[derive(Debug, Clone, Args)]
 pub struct ReportArgs {
-    /// The saved outcome of a run or a watch
+    /// The saved results of a run, check or watch
     #[arg(value_name = "SAVED")]
     pub saved: PathBuf,
-    /// Write a report as one HTML file; - for stdout instead of the tables
+    /// Write a report as a single HTML file; - writes to stdout instead of the tables
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Write a JUnit report; - for stdout instead of the tables
+    /// Write a JUnit report; - writes to stdout instead of the tables
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
-    /// Tell only what did not match
+    /// Show only what did not match
     #[arg(long, short)]
     pub quiet: bool,
 }
@@ -231,20 +234,20 @@ pub struct ReportArgs {
     after_help = "Exit codes: 0 nothing got worse, 1 something that matched no longer does, 2 usage, 5 nothing to compare"
 )]
 pub struct CompareArgs {
-    /// The saved outcome of the earlier run
+    /// The saved results of the earlier run
     #[arg(value_name = "BEFORE")]
     pub before: PathBuf,
-    /// The saved outcome of the later run
+    /// The saved results of the later run
     #[arg(value_name = "AFTER")]
     pub after: PathBuf,
-    /// What may get worse: slower=2x lets enforcement take twice as long, and fails what takes longer
-    /// [default: time is told, and fails nothing]
+    /// How much slower enforcement may get before the comparison fails: slower=2x allows twice as long
+    /// [default: times are reported, but never fail]
     #[arg(long, value_name = "slower=FACTORx", value_parser = tolerance)]
     pub tolerate: Option<Tolerance>,
-    /// Write the comparison as JSON; - for stdout instead of the table
+    /// Write the comparison as JSON; - writes to stdout instead of the table
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write the comparison as Markdown; - for stdout instead of the table
+    /// Write the comparison as Markdown; - writes to stdout instead of the table
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
 }
@@ -256,129 +259,129 @@ pub struct PlayArgs {
     /// Scenario files and directories [default: the shipped scenarios]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Manifests, as helm template prints them: a file, a directory, or - for stdin; plays their workloads and a stranger, and
-    /// expects what their policies say; may be given more than once
+    /// Play the workloads of manifests, such as the output of helm template, and a stranger; expect what their policies say.
+    /// A file, a directory, or - for stdin; may be repeated
     #[arg(short = 'f', long = "manifests", value_name = "FILE")]
     pub manifests: Vec<PathBuf>,
-    /// The namespace of those manifests that name none [default: default]
+    /// The namespace of manifests that do not name one [default: default]
     #[arg(long, value_name = "NAME", requires = "manifests")]
     pub namespace: Option<String>,
-    /// Where to run
+    /// Where to play [default: kube if there is a kubeconfig, otherwise local]
     #[arg(long, value_enum)]
     pub cluster: Option<ClusterKind>,
+    /// How long flows may take to settle after a change [default: 15s; 10s for check; 45s after a label change]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub settle: Option<Duration>,
+    /// How much longer than --settle to wait for a network that is slow right now, as measured by other changes [default: 2m;
+    /// 0s in the local cluster]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub patience: Option<Duration>,
+    /// How long a flow must behave as expected before it counts as settled [default: 1s; 300ms in the local cluster]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub hold: Option<Duration>,
+    /// Interval between attempts of a flow; stretched when more than 100 flows run together
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration)]
+    pub interval: Duration,
+    /// Number of nodes of the local cluster [default: 2]
+    #[arg(long, value_name = "N")]
+    pub nodes: Option<u8>,
+    /// Delay before the local cluster enforces a change
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub enforce_delay: Option<Duration>,
+    /// Give the local cluster this fault of a real network plugin; `flowproof faults --list` lists them
+    #[arg(long, value_name = "NAME")]
+    pub fault: Option<String>,
+    /// Address families to try
+    #[arg(long, value_enum, default_value = "both")]
+    pub family: FamilyChoice,
+    /// Where to run pods that the scenario does not place [default: spread over all nodes]
+    #[arg(long, value_enum)]
+    pub placement: Option<PlacementChoice>,
+    /// How flows reach pods
+    #[arg(long, value_enum, default_value = "pod")]
+    pub via: ViaChoice,
+    /// Play only scenarios whose file or claim contains this text; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Vec<String>,
+    /// Count known deviations of the network plugin as mismatches
+    #[arg(long)]
+    pub strict: bool,
+    /// Allow flows to the cluster's own Services (a TCP handshake without payload)
+    #[arg(long)]
+    pub touch_live: bool,
+    /// Capture packet headers at both ends, to show where failing flows are lost. In Kubernetes the probers then run as root
+    /// with `NET_RAW`, which only the Pod Security level privileged allows
+    #[arg(long)]
+    pub capture: bool,
+    /// Skip the canary, which first checks whether the cluster enforces anything at all
+    #[arg(long)]
+    pub no_canary: bool,
+    /// How to show progress on stderr
+    #[arg(long, value_enum, default_value = "auto")]
+    pub progress: live::Style,
     #[command(flatten)]
     /// Which Kubernetes cluster.
     pub kube: KubeArgs,
     #[command(flatten)]
     /// How pods are made.
     pub pods: PodArgs,
-    /// How long flows may take to settle after a change [default: 15s; 10s in a check; 45s for changed labels]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub settle: Option<Duration>,
-    /// How long to wait beyond --settle as long as nothing shows that the network had the time that it takes just now; 0s for no
-    /// longer than --settle [default: 2m; 0s in the local cluster]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub patience: Option<Duration>,
-    /// How long a flow must go as expected before it counts as settled [default: 1s; 300ms in the local cluster]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub hold: Option<Duration>,
-    /// From one attempt of a flow to the next; longer for all when a lane has more than 100 flows
-    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration)]
-    pub interval: Duration,
-    /// Nodes of the local cluster [default: 2]
-    #[arg(long, value_name = "N")]
-    pub nodes: Option<u8>,
-    /// How long the local cluster's policy engine waits before it enforces a change
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub enforce_delay: Option<Duration>,
-    /// Have the local cluster enforce policies with this fault of a real network plugin
-    #[arg(long, value_name = "NAME")]
-    pub fault: Option<String>,
-    /// Address families to try
-    #[arg(long, value_enum, default_value = "both")]
-    pub family: FamilyChoice,
-    /// Where the pods run that scenarios do not place themselves [default: on all nodes in turn]
-    #[arg(long, value_enum)]
-    pub placement: Option<PlacementChoice>,
-    /// By which way flows to pods go
-    #[arg(long, value_enum, default_value = "pod")]
-    pub via: ViaChoice,
-    /// Play only scenarios whose file or claim contains this; may be given more than once
-    #[arg(long, value_name = "TEXT")]
-    pub filter: Vec<String>,
-    /// Count known deviations of the network plugin as mismatches
-    #[arg(long)]
-    pub strict: bool,
-    /// Let flows go to the cluster's own Services, with bare TCP connects that carry nothing
-    #[arg(long)]
-    pub touch_live: bool,
-    /// Capture the headers of the flows' packets at both ends, to tell where flows that fail die; in Kubernetes the probers
-    /// then run as root with `NET_RAW`, which only the Pod Security level privileged allows
-    #[arg(long)]
-    pub capture: bool,
-    /// Do not first try whether the cluster enforces anything at all
-    #[arg(long)]
-    pub no_canary: bool,
     /// Where the outcome goes.
     #[command(flatten)]
     pub outputs: OutputArgs,
-    /// How progress is told on stderr
-    #[arg(long, value_enum, default_value = "auto")]
-    pub progress: live::Style,
 }
 
 /// `flowproof run`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct RunArgs {
+    /// Fail flows that are enforced later than this after a change [default: only --settle limits it]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub budget: Option<Duration>,
+    /// Number of deployments side by side; auto for as many as the cluster can take [default: auto; 16 in the local cluster]
+    #[arg(long, short, value_name = "N|auto", value_parser = jobs)]
+    pub jobs: Option<Jobs>,
+    /// Stop at the first mismatch
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// After a mismatch, say which known fault it looks like; `flowproof diagnose` says more
+    #[arg(long)]
+    pub diagnose: bool,
+    /// Keep the pods, and say how to enter them
+    #[arg(long)]
+    pub keep: bool,
+    /// Time limit for the whole run
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
     /// What is played, where and how.
     #[command(flatten)]
     pub play: PlayArgs,
-    /// Fail flows that are enforced later than this after the change [default: no limit but --settle]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub budget: Option<Duration>,
-    /// Deployments side by side: a number, or auto for as many as the cluster bears [default: auto; 16 in the local cluster]
-    #[arg(long, short, value_name = "N|auto", value_parser = jobs)]
-    pub jobs: Option<Jobs>,
-    /// End at the first mismatch
-    #[arg(long)]
-    pub fail_fast: bool,
-    /// After a mismatch say which known fault it looks like; `flowproof diagnose` says more
-    #[arg(long)]
-    pub diagnose: bool,
-    /// Leave the pods in place and say how to enter them
-    #[arg(long)]
-    pub keep: bool,
-    /// Limit for the whole run
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub timeout: Option<Duration>,
 }
 
 /// `flowproof check`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = CHECK_EXIT_CODES)]
 pub struct CheckArgs {
+    /// Check the nodes only, and skip the capabilities
+    #[arg(long)]
+    pub nodes_only: bool,
+    /// After a mismatch, say which known fault it looks like; `flowproof diagnose` says more
+    #[arg(long)]
+    pub diagnose: bool,
+    /// Write the capabilities as a Markdown table; - writes to stdout instead of the report
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+    /// Write the findings as JSON; - writes to stdout instead of the report
+    #[arg(long, value_name = "FILE")]
+    pub found: Option<PathBuf>,
     /// What is played for the capabilities, where and how.
     #[command(flatten)]
     pub play: PlayArgs,
-    /// Only try every node; leave the capabilities out
-    #[arg(long)]
-    pub nodes_only: bool,
-    /// After a mismatch say which known fault it looks like; `flowproof diagnose` says more
-    #[arg(long)]
-    pub diagnose: bool,
-    /// Write the capabilities as a Markdown table; - for stdout instead of the report
-    #[arg(long, value_name = "FILE")]
-    pub markdown: Option<PathBuf>,
-    /// Write what was found as JSON; - for stdout instead of the report
-    #[arg(long, value_name = "FILE")]
-    pub found: Option<PathBuf>,
 }
 
 const CHECK_EXIT_CODES: &str = "\
 Exit codes:
-    0  every node enforces, and every capability holds or deviates as known
-    1  a node or a capability does not
+    0  every node enforces policies, and every capability holds or deviates as known
+    1  a node does not, or a capability does not hold
     3  neither, but something is unclear
     4  the cluster is unreachable, forbids what is needed, or a node could not be tried
     6  no node enforces anything
@@ -392,21 +395,29 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub play: PlayArgs,
     /// Watch for at least this long
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    #[arg(long = "for", help_heading = "Watch", value_name = "DURATION", value_parser = duration)]
     pub at_least: Option<Duration>,
-    /// Watch until nothing has happened for this long, and since the command's end
-    #[arg(long, value_name = "DURATION", value_parser = duration, num_args = 0..=1, default_missing_value = "30s")]
+    /// Watch until nothing has happened for this long, counted from the end of CMD
+    #[arg(
+        long,
+        help_heading = "Watch",
+        value_name = "DURATION",
+        value_parser = duration,
+        num_args = 0..=1,
+        default_missing_value = "30s"
+    )]
     pub until_stable: Option<Duration>,
-    /// A program to run meanwhile, with its arguments; what it writes goes to stderr
+    /// A command to run meanwhile; its output goes to stderr
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<String>,
 }
 
 const WATCH_HELP: &str = "\
-A watch lasts until all that is asked for holds: --for is over, CMD has ended, --until-stable holds. After CMD alone it goes on for
-10 s; with none of them it lasts until Ctrl-C. Ctrl-C ends a watch and reports it; a second one removes everything at once.
+A watch ends once every condition that you gave is met: --for has elapsed, CMD has exited, --until-stable is reached. With CMD
+alone it ends 10 s after CMD; without any condition it lasts until Ctrl-C. The first Ctrl-C ends the watch and prints the
+report; the second cleans up at once, without a report.
 
-Exit codes: as of run; a leak or a gap is a mismatch (1), what was not observed is inconclusive (3), and a command that fails is 4.";
+Exit codes: those of run. A leak or a gap is a mismatch (1), a flow that was not observed is inconclusive (3), a failing CMD is 4.";
 
 /// `flowproof faults`.
 #[derive(Debug, Clone, Args)]
@@ -415,28 +426,28 @@ pub struct FaultsArgs {
     /// Scenario files and directories [default: the shipped scenarios]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// List the faults and play nothing
+    /// List the faults, and play nothing
     #[arg(long)]
     pub list: bool,
-    /// Play each fault only until a scenario catches it
+    /// Stop playing a fault once a scenario catches it
     #[arg(long)]
     pub first: bool,
-    /// Only this fault; may be given more than once [default: all]
+    /// Play only this fault; may be repeated [default: all]
     #[arg(long = "fault", value_name = "NAME")]
     pub faults: Vec<String>,
-    /// Play only scenarios whose file or claim contains this; may be given more than once
+    /// Play only scenarios whose file or claim contains this text; may be repeated
     #[arg(long, value_name = "TEXT")]
     pub filter: Vec<String>,
-    /// How long flows may take to settle with a fault; a machine that is slow or busy needs more
+    /// How long flows may take to settle with a fault; a slow or busy machine needs more
     #[arg(long, value_name = "DURATION", default_value = "1500ms", value_parser = duration)]
     pub settle: Duration,
-    /// Nodes of each local cluster [default: 2]
+    /// Number of nodes of each local cluster [default: 2]
     #[arg(long, value_name = "N")]
     pub nodes: Option<u8>,
-    /// Local clusters side by side [default: 7 for each processor]
+    /// Number of local clusters side by side [default: 7 for each CPU]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
-    /// Write the matrix, or the list, as JSON; - for stdout instead of the text
+    /// Write the matrix or the list as JSON; - writes to stdout instead of the text
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
@@ -444,30 +455,33 @@ pub struct FaultsArgs {
 const FAULTS_EXIT_CODES: &str = "\
 Exit codes:
     0  every fault is caught
-    1  a fault survives, or a scenario does not match without any fault
+    1  a fault survives, or a scenario fails without any fault
     2  usage, or a scenario that does not parse or check
-    3  without any fault something is unproven or inconclusive
+    3  something is unproven or inconclusive without any fault
     4  the local cluster cannot work here
     5  nothing to play: no scenario selected";
 
 /// `flowproof lint`.
 #[derive(Debug, Clone, Args)]
 pub struct LintArgs {
-    /// Scenarios, or plain manifests: files, directories, - for stdin [default: the shipped scenarios]
+    /// Scenarios or plain manifests: files, directories, - for stdin [default: the shipped scenarios]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// The version of the API server that they are meant for, as 1.36: what only others reject is a warning
+    /// The Kubernetes version they are meant for, such as 1.36; what only other versions reject is a warning
     #[arg(long, value_name = "VERSION", conflicts_with_all = ["context", "kubeconfig"])]
     pub kubernetes: Option<Version>,
+    /// The release channel of the ClusterNetworkPolicy CRD
+    #[arg(long, value_enum, default_value = "standard")]
+    pub channel: ChannelChoice,
+    /// The network plugin they are meant for, such as cilium: warn where it is known to differ from the API
+    #[arg(long, value_name = "NAME")]
+    pub cni: Option<String>,
+    /// Write the problems as JSON to stdout
+    #[arg(long)]
+    pub json: bool,
     /// The cluster whose API server is asked for its version, when --context or --kubeconfig is given; nothing else is read.
     #[command(flatten)]
     pub kube: KubeArgs,
-    /// The channel of its definition of cluster policies
-    #[arg(long, value_enum, default_value = "standard")]
-    pub channel: ChannelChoice,
-    /// Write the problems as JSON on stdout
-    #[arg(long)]
-    pub json: bool,
 }
 
 impl LintArgs {
@@ -484,7 +498,7 @@ impl LintArgs {
 /// A channel of the definition of `ClusterNetworkPolicy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ChannelChoice {
-    /// What is stable
+    /// Stable fields only
     Standard,
     /// With nodes and domainNames as peers
     Experimental,
@@ -497,27 +511,27 @@ pub struct ExplainArgs {
     /// node NAME, ip ADDRESS, cluster-dns
     #[arg(value_name = "FLOW")]
     pub flow: String,
+    /// Use the state after this step of the scenario [default: the last step]
+    #[arg(long, value_name = "N", requires = "files")]
+    pub step: Option<usize>,
+    /// The namespace of names without one
+    #[arg(short, long, value_name = "NAME", default_value = "default")]
+    pub namespace: String,
+    /// Write the answer as JSON to stdout
+    #[arg(long)]
+    pub json: bool,
     /// Where namespaces, pods and policies are read.
     #[command(flatten)]
     pub given: GivenArgs,
-    /// Of a scenario, the state after this step [default: after the last]
-    #[arg(long, value_name = "N", requires = "files")]
-    pub step: Option<usize>,
-    /// The namespace of names that are written without one
-    #[arg(short, long, value_name = "NAME", default_value = "default")]
-    pub namespace: String,
-    /// Write the answer as JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Where namespaces, pods and policies are read.
 #[derive(Debug, Clone, Args)]
 pub struct GivenArgs {
-    /// Manifests (files, directories, - for stdin), instead of a cluster; for explain also one scenario
+    /// Read manifests (files, directories, - for stdin) instead of a cluster; explain also reads a scenario
     #[arg(short, long = "file", value_name = "PATH", num_args = 1..)]
     pub files: Vec<PathBuf>,
-    /// Read a live cluster, as happens without --file; nothing in it is changed
+    /// Read a live cluster, which is the default without --file; nothing in it is changed
     #[arg(long, value_name = "CLUSTER", value_parser = ["kube"], conflicts_with = "files")]
     pub cluster: Option<String>,
     /// Which Kubernetes cluster.
@@ -527,15 +541,21 @@ pub struct GivenArgs {
 
 /// `flowproof diagnose`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Exit codes: 0 whatever it looks like, 2 usage, 5 nothing can be compared")]
+#[command(after_help = "Exit codes: 0 whatever the run looks like, 2 usage, 5 nothing can be compared")]
 pub struct DiagnoseArgs {
-    /// The saved outcome of a run or a check
+    /// The saved results of a run or check
     #[arg(value_name = "SAVED")]
     pub saved: PathBuf,
     /// The scenario files and directories that were played [default: the shipped scenarios]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Write everything as JSON; - for stdout instead of the text
+    /// Do not consider this fault; may be repeated
+    #[arg(long, value_name = "FAULT")]
+    pub without: Vec<String>,
+    /// Play the scenario that tells the likeliest faults apart, with the cluster and options of the saved run, and diagnose again
+    #[arg(long)]
+    pub refine: bool,
+    /// Write everything as JSON; - writes to stdout instead of the text
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
@@ -546,13 +566,13 @@ pub struct MutateArgs {
     /// Scenario files and directories [default: the shipped scenarios]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Only scenarios whose file or claim contains this; may be given more than once
+    /// Only scenarios whose file or claim contains this text; may be repeated
     #[arg(long, value_name = "TEXT")]
     pub filter: Vec<String>,
-    /// Exit with 1 when less than this part of the edits would be noticed, in percent
+    /// Exit with 1 if fewer than this percentage of the edits would be noticed
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub fail_under: Option<u8>,
-    /// Write everything as JSON; - for stdout instead of the text
+    /// Write everything as JSON; - writes to stdout instead of the text
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
@@ -560,23 +580,23 @@ pub struct MutateArgs {
 /// `flowproof map`.
 #[derive(Debug, Clone, Args)]
 pub struct MapArgs {
-    /// Manifests (files, directories, - for stdin), a scenario, a saved map, or git:REVISION:PATH [default: the cluster, of which this only
-    /// reads]
+    /// Manifests (files, directories, - for stdin), a scenario, a saved map, or git:REVISION:PATH [default: the cluster, which is
+    /// only read]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// How the map is written
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     pub format: MapFormat,
-    /// What becomes different from this map to PATH's
+    /// Show what changes from this map to that of PATH
     #[arg(long, value_name = "OLD", conflicts_with = "check")]
     pub diff: Option<PathBuf>,
-    /// Exit with 1 when something opens, closes, or either
+    /// Exit with 1 if the change opens something, closes something, or either
     #[arg(long, value_enum, requires = "diff")]
     pub fail_on: Option<MapFailOn>,
-    /// Compare with a reviewed file, one connection a line; exit with 1 when they differ
+    /// Compare with a reviewed file, one connection per line; exit with 1 if they differ
     #[arg(long, value_name = "FILE")]
     pub check: Option<PathBuf>,
-    /// Write the file of --check instead
+    /// Write the file of --check instead of comparing
     #[arg(long, requires = "check")]
     pub write: bool,
     /// Which Kubernetes cluster.
@@ -587,19 +607,19 @@ pub struct MapArgs {
 /// How a map is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MapFormat {
-    /// A table, or a list when it would be too wide
+    /// A table, or a list if it would be too wide
     Text,
     /// A table in Markdown
     Markdown,
     /// JSON, for --diff and other programs
     Json,
-    /// One connection a line, sorted
+    /// One connection per line, sorted
     Lines,
     /// A graph in Mermaid, which GitHub draws
     Mermaid,
     /// A graph in Graphviz' language
     Dot,
-    /// A picture
+    /// An SVG picture
     Svg,
 }
 
@@ -617,31 +637,30 @@ pub enum MapFailOn {
 /// `flowproof generate`.
 #[derive(Debug, Clone, Args)]
 pub struct GenerateArgs {
-    /// Make scenarios with shadows of the workloads that run in the cluster, under the policies that it has
+    /// Generate scenarios with shadows of the workloads that run in the cluster, under its own policies
     #[arg(long, conflicts_with = "files")]
     pub from_cluster: bool,
+    /// Where to write the scenarios: one file per policy, or per namespace with --from-cluster; created if missing
+    #[arg(short, long, value_name = "DIRECTORY")]
+    pub out: PathBuf,
+    /// Overwrite existing files
+    #[arg(long)]
+    pub force: bool,
     /// Where namespaces, pods and policies are read.
     #[command(flatten)]
     pub given: GivenArgs,
-    /// Where to write the scenarios, one file for each policy, or for each namespace with --from-cluster; it is made if it is
-    /// not there
-    #[arg(short, long, value_name = "DIRECTORY")]
-    pub out: PathBuf,
-    /// Write over files that are there
-    #[arg(long)]
-    pub force: bool,
 }
 
 /// `flowproof clean`.
 #[derive(Debug, Clone, Args)]
 pub struct CleanArgs {
-    /// Runs to remove, by their ids
+    /// IDs of the runs to remove
     #[arg(value_name = "RUN", conflicts_with_all = ["all", "older_than"])]
     pub runs: Vec<String>,
-    /// Remove everything that any run left behind, runs that are going on included
+    /// Remove everything that any run left behind, including runs still in progress
     #[arg(long, conflicts_with = "older_than")]
     pub all: bool,
-    /// Remove runs that began longer ago than this
+    /// Remove runs that started longer ago than this
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub older_than: Option<Duration>,
     /// Which Kubernetes cluster.
@@ -655,7 +674,7 @@ pub struct ImageArgs {
     /// What to do with it.
     #[command(subcommand)]
     pub command: ImageCommand,
-    /// Flowproof's own image instead, with the program that runs now, to run it inside a cluster (`flowproof manifest job`)
+    /// Use flowproof's own image instead, made of the running program, for `flowproof manifest job`
     #[arg(long, global = true)]
     pub runner: bool,
 }
@@ -663,14 +682,14 @@ pub struct ImageArgs {
 /// What to do with the image.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ImageCommand {
-    /// Write an OCI archive, the same bytes every time
+    /// Write an OCI archive; the same version always gives the same bytes
     Save {
         /// The file
         file: PathBuf,
     },
-    /// Put it where a cluster finds it
+    /// Load it where a cluster finds it
     Load(ImageLoadArgs),
-    /// Print the image's reference
+    /// Print the image reference
     Name,
 }
 
@@ -700,7 +719,7 @@ pub struct ManifestArgs {
     pub namespace: String,
 }
 
-/// What runs flowproof inside a cluster.
+/// Manifests that run flowproof inside a cluster.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ManifestCommand {
     /// A service account with the ClusterRole that flowproof needs
@@ -718,10 +737,10 @@ pub struct ManifestJobArgs {
     /// imagePullPolicy of its pod
     #[arg(long, value_name = "POLICY", default_value = "IfNotPresent", value_parser = ["Always", "IfNotPresent", "Never"])]
     pub pull_policy: String,
-    /// A secret of the namespace to pull the image with
+    /// A pull secret in that namespace
     #[arg(long, value_name = "NAME")]
     pub pull_secret: Option<String>,
-    /// What flowproof is to do: a command and its options, behind --
+    /// The flowproof command to run and its options, after --
     #[arg(last = true, value_name = "ARGUMENT", default_value = "check")]
     pub arguments: Vec<String>,
 }
@@ -729,7 +748,7 @@ pub struct ManifestJobArgs {
 /// Reads `250ms`, `15s`, `2m`, `1h30m`.
 fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration =
-        text.parse().map_err(|_| format!("'{text}' is no duration; write 250ms, 15s, 2m or 1h30m"))?;
+        text.parse().map_err(|_| format!("'{text}' is not a duration; write 250ms, 15s, 2m or 1h30m"))?;
     Duration::try_from(span).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
@@ -748,7 +767,7 @@ fn tolerance(text: &str) -> Result<Tolerance, String> {
         text.strip_prefix("slower=").and_then(|factor| factor.trim_end_matches('x').parse::<f64>().ok());
     match factor {
         Some(factor) if factor.is_finite() && factor >= 1.0 => Ok(Tolerance { slower: Some(factor) }),
-        _ => Err(format!("'{text}' is no tolerance; write slower=2x, with a factor of 1 or more")),
+        _ => Err(format!("'{text}' is not a tolerance; write slower=2x, with a factor of 1 or more")),
     }
 }
 

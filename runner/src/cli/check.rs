@@ -16,7 +16,10 @@ use crate::{
         table,
     },
     cluster::Cluster,
-    report::live::{Remark, Style},
+    report::{
+        diagnosis_text,
+        live::{Remark, Style},
+    },
     run::{Progress, Settings, run_id},
 };
 use flowproof_core::outcome::{End, Outcome, ScenarioOutcome};
@@ -59,8 +62,10 @@ pub async fn check(args: Box<CheckArgs>) -> Result<u8, Failure> {
     let again = Again { cluster, settings, nodes: &nodes, style: play.progress };
     let written = match again.play(&mut session, &mut outcome).await {
         Ok(()) => {
-            let diagnosis = if args.diagnose { diagnose::brief(&outcome, &scenarios) } else { String::new() };
-            write(&args, &Report::read(&nodes, &suite, &outcome), &outcome, &diagnosis)
+            if args.diagnose {
+                diagnose::add_to(&mut outcome, &scenarios);
+            }
+            write(&args, &Report::read(&nodes, &suite, &outcome), &outcome)
         }
         Err(failure) => Err(failure),
     };
@@ -160,14 +165,14 @@ fn answer(nodes: &[String]) -> Remark {
             spoilt(&reports, &outcomes).into_iter().map(|index| nodes[index].as_str()).collect();
         let mut text = table::answer(&reports);
         if !again.is_empty() {
-            let _ = write!(text, "\n  with another neighbour will be tried again: {}", again.join(", "));
+            let _ = write!(text, "\n  retrying with another neighbour: {}", again.join(", "));
         }
         Some(text)
     })
 }
 
-/// Writes the reports that were asked for; `diagnosis` follows the table.
-fn write(args: &CheckArgs, report: &Report, outcome: &Outcome, diagnosis: &str) -> Result<(), Failure> {
+/// Writes the reports that were asked for.
+fn write(args: &CheckArgs, report: &Report, outcome: &Outcome) -> Result<(), Failure> {
     args.play.outputs.files(outcome, junit::suites(report))?;
     if let Some(path) = &args.markdown {
         write_to(path, &table::markdown(report, outcome))?;
@@ -186,5 +191,5 @@ fn write(args: &CheckArgs, report: &Report, outcome: &Outcome, diagnosis: &str) 
     if own.chain(args.play.outputs.paths().map(std::path::PathBuf::as_path)).any(|path| elsewhere(&path)) {
         return Ok(());
     }
-    say(&(table::text(report) + diagnosis)).map(drop)
+    say(&(table::text(report) + &diagnosis_text(outcome))).map(drop)
 }

@@ -2,54 +2,113 @@
 
 use super::{
     Failure,
-    args::DiagnoseArgs,
+    args::{Cli, Command, DiagnoseArgs},
     output::{read, write_to},
-    run::load,
+    run::{Play, cluster, fault, kind, load, settings},
     say,
+    session::Session,
 };
 use crate::{
     check::node,
-    diagnose::{self, Observed, text},
+    diagnose::{self, Diagnosis, Observed, suspect::Suspect, text},
+    run::Settings,
 };
-use flowproof_core::{outcome::Outcome, scenario::Scenario};
+use clap::Parser as _;
+use flowproof_core::{
+    outcome::{Conclusion, Outcome},
+    scenario::Scenario,
+};
+use std::io::Write as _;
+
+/// Rounds of [`refine`]: each one tells two of the likeliest faults apart.
+const MOST_ROUNDS: usize = 3;
 
 /// Carries out `flowproof diagnose`; returns the exit code, which says nothing of the run: `report` tells that.
-pub fn run(args: &DiagnoseArgs) -> Result<u8, Failure> {
-    let outcome = read(&args.saved)?;
+pub async fn run(args: &DiagnoseArgs) -> Result<u8, Failure> {
+    let mut outcome = read(&args.saved)?;
     if outcome.watch.is_some() {
         return Err(Failure::usage(
             "this is the outcome of a watch, which tells when a flow was wrong and not why",
         )
         .hint("diagnose the outcome of `flowproof run` or `flowproof check`"));
     }
-    let mut scenarios = load(&args.paths)?;
+    let given = load(&args.paths)?;
+    // Among these one is looked for that tells two faults apart.
+    let mut known = if args.paths.is_empty() { given } else { [given, load(&[])?].concat() };
     // Of a check: what it plays on each node.
     let nodes = outcome.cluster.nodes.iter().filter(|node| node.unusable.is_none());
-    scenarios.extend(node::scenarios(&nodes.map(|node| node.name.clone()).collect::<Vec<_>>()));
-    let observed = Observed::of(&outcome, &scenarios);
+    known.extend(node::scenarios(&nodes.map(|node| node.name.clone()).collect::<Vec<_>>()));
+    let without = args.without.iter().map(|name| fault(name)).collect::<Result<Vec<_>, _>>()?;
+    let suspects: Vec<_> =
+        Suspect::everywhere().filter(|suspect| !without.contains(&suspect.fault)).collect();
+    let mut diagnosis = diagnosed(&outcome, &known, &suspects)?;
+    for _ in 0..if args.refine { MOST_ROUNDS } else { 0 } {
+        let Some(test) = text::tests(&diagnosis, &known).into_iter().next() else { break };
+        if outcome.scenarios.iter().any(|played| played.file == test.file) {
+            break;
+        }
+        let _ = writeln!(std::io::stderr(), "playing {}: {}", test.file, test.why);
+        let played = refine(&outcome, &known, &test.file).await?;
+        outcome.scenarios.extend(played.scenarios);
+        diagnosis = diagnosed(&outcome, &known, &suspects)?;
+        if played.interrupted {
+            return Ok(Conclusion::Interrupted.exit_code());
+        }
+    }
+    if let Some(path) = &args.json {
+        write_to(path, &format!("{:#}\n", serde_json::json!(diagnosis)))?;
+    }
+    if args.json.as_ref().is_none_or(|path| path.as_os_str() != "-") {
+        say(&text::text(&diagnosis, &known))?;
+    }
+    Ok(0)
+}
+
+fn diagnosed(outcome: &Outcome, scenarios: &[Scenario], suspects: &[Suspect]) -> Result<Diagnosis, Failure> {
+    let observed = Observed::of(outcome, scenarios);
     if observed.scenarios.is_empty() && !observed.left_out.is_empty() {
         let why = observed.left_out.join("\n  ");
         return Err(Failure::nothing(format!("no scenario of this run can be compared:\n  {why}")).hint(
             "name the files that were played, as they were named for the run: flowproof diagnose SAVED PATH…",
         ));
     }
-    let diagnosis = diagnose::diagnose(&observed);
-    // Among these one is looked for that tells two faults apart.
-    let tests = if args.paths.is_empty() { scenarios } else { [scenarios, load(&[])?].concat() };
-    if let Some(path) = &args.json {
-        write_to(path, &format!("{:#}\n", serde_json::json!(diagnosis)))?;
-    }
-    if args.json.as_ref().is_none_or(|path| path.as_os_str() != "-") {
-        say(&text::text(&diagnosis, &tests))?;
-    }
-    Ok(0)
+    Ok(diagnose::diagnose_among(&observed, suspects))
 }
 
-/// The diagnosis of an outcome in a few lines, for the end of a run; empty when nothing is wrong.
-pub fn brief(outcome: &Outcome, scenarios: &[Scenario]) -> String {
+/// Plays one more scenario where and as the saved run played.
+async fn refine(before: &Outcome, known: &[Scenario], file: &str) -> Result<Outcome, Failure> {
+    let line = std::iter::once("flowproof").chain(before.arguments.iter().map(String::as_str));
+    let play = match Cli::try_parse_from(line).map(|cli| cli.command) {
+        Ok(Command::Run(args)) => args.play,
+        Ok(Command::Check(args)) => args.play,
+        _ => {
+            return Err(Failure::usage(
+                "the saved run does not say how it was started, so that it cannot be refined",
+            )
+            .hint("play the scenario that the diagnosis names, without --refine"));
+        }
+    };
+    let kind = kind(&play);
+    let scenarios: Vec<Scenario> =
+        known.iter().filter(|scenario| scenario.file == file).take(1).cloned().collect();
+    let whole = Play {
+        cluster: cluster(&play, kind).await?,
+        scenarios,
+        deviations: Vec::new(),
+        settings: Settings { canary: false, ..settings(&play, kind)? },
+        watch: None,
+    };
+    let mut session = Session::begin(None);
+    let mut outcome = whole.carry_out(&mut session, play.progress, Box::new(|_| None)).await?;
+    session.end().await.amend(&mut outcome);
+    Ok(outcome)
+}
+
+/// Adds the diagnosis to the outcome of a run, so that every report has it; nothing when no flow is mismatched.
+pub fn add_to(outcome: &mut Outcome, scenarios: &[Scenario]) {
     let observed = Observed::of(outcome, scenarios);
-    if observed.counts().0 == 0 {
-        return String::new();
+    if observed.counts().0 > 0 {
+        let diagnosis = diagnose::diagnose(&observed);
+        diagnosis.add_to(outcome);
     }
-    format!("\n{}", text::brief(&diagnose::diagnose(&observed)))
 }

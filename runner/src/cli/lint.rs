@@ -2,19 +2,21 @@
 
 use super::{Failure, args::LintArgs, run::connection, say};
 use crate::{
+    diagnose::known,
     kube::Kube,
     problems::FileProblems,
     report::counted,
+    scenarios::{self, KNOWN_DEVIATIONS},
     sources::{Sources, has_errors},
 };
 use flowproof_core::{
     lint,
-    parse::{Problem, Severity},
+    parse::{Deviation, DeviationSubject, Problem, Severity},
     plan,
     policy::ApiServer,
 };
 use serde_json::{Value, json};
-use std::{fmt::Write as _, io::Write as _};
+use std::{collections::BTreeSet, fmt::Write as _, io::Write as _};
 
 /// Name and version of the schema of `--json`.
 const SCHEMA: &str = "flowproof.lint/1";
@@ -29,6 +31,13 @@ pub async fn lint(args: &LintArgs) -> Result<u8, Failure> {
     let server = api_server(args).await?;
     problems.extend(sources.scenarios.iter().flat_map(|scenario| lint::scenario(scenario, &server)));
     problems.extend(sources.snapshot.iter().flat_map(|snapshot| lint::snapshot(snapshot, &server)));
+    if let Some(cni) = &args.cni {
+        let known = known_of(cni, args)?;
+        problems.extend(sources.scenarios.iter().flat_map(|scenario| known::warnings(scenario, &known)));
+        let of_policies =
+            sources.snapshot.iter().flat_map(|snapshot| known::warnings_of_policies(snapshot, &known));
+        problems.extend(of_policies);
+    }
     let policies = sources.snapshot.as_ref().map_or(0, |snapshot| snapshot.policies.len());
     if let Some(snapshot) = &sources.snapshot {
         notes(snapshot);
@@ -80,6 +89,25 @@ async fn api_server(args: &LintArgs) -> Result<ApiServer, Failure> {
         kube.server()
     );
     Ok(ApiServer { version: Some(version), ..known })
+}
+
+/// How a network plugin is known to differ, in whatever version.
+fn known_of(cni: &str, args: &LintArgs) -> Result<Vec<Deviation>, Failure> {
+    let all = scenarios::known_deviations(&args.paths).map_err(|wrong| super::run::problems(&wrong))?;
+    let known: BTreeSet<&str> =
+        all.iter().filter(|entry| is_fault(entry)).map(|entry| entry.cni.as_str()).collect();
+    if !known.contains(cni) {
+        let known: Vec<&str> = known.into_iter().collect();
+        return Err(Failure::usage(format!("no fault is known of a network plugin '{cni}'")).hint(format!(
+            "faults are known of: {}; more of them can be written into {KNOWN_DEVIATIONS}",
+            known.join(", ")
+        )));
+    }
+    Ok(all.into_iter().filter(|entry| entry.cni == cni && is_fault(entry)).collect())
+}
+
+fn is_fault(entry: &Deviation) -> bool {
+    matches!(entry.subject, DeviationSubject::Fault(_))
 }
 
 /// What was passed over, on stderr.

@@ -52,7 +52,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Lint(args) => lint::lint(&args).await,
         Command::Explain(args) => explain::explain(&args).await,
         Command::Generate(args) => generate::generate(&args).await,
-        Command::Diagnose(args) => diagnose::run(&args),
+        Command::Diagnose(args) => diagnose::run(&args).await,
         Command::Mutate(args) => mutate::run(&args),
         Command::Map(args) => map::map(&args).await,
         Command::Clean(args) => clean::clean(args).await,

@@ -45,10 +45,12 @@ pub async fn run(args: Box<RunArgs>) -> Result<u8, Failure> {
         timeout: args.timeout,
         ..defaults
     };
-    let after = |outcome: &Outcome, scenarios: &[Scenario]| {
+    let after = |outcome: &mut Outcome, scenarios: &[Scenario]| {
+        if args.diagnose {
+            diagnose::add_to(outcome, scenarios);
+        }
         let kept = args.keep && outcome.conclusion() != Conclusion::Interrupted;
-        let diagnosis = if args.diagnose { diagnose::brief(outcome, scenarios) } else { String::new() };
-        diagnosis + &if kept { kept_text(outcome) } else { String::new() }
+        if kept { kept_text(outcome) } else { String::new() }
     };
     carry_out(&args.play, kind, settings, None, after).await
 }
@@ -62,13 +64,14 @@ pub async fn watch(args: Box<WatchArgs>) -> Result<u8, Failure> {
     carry_out(&play, kind, settings, Some(options), |_, _| String::new()).await
 }
 
-/// Plays the scenarios of the arguments and reports; `after` follows the tables. Returns the exit code.
+/// Plays the scenarios of the arguments and reports; `after` may add to the outcome, and says what follows the tables. Returns the
+/// exit code.
 async fn carry_out(
     args: &PlayArgs,
     kind: ClusterKind,
     settings: Settings,
     watch: Option<WatchOptions>,
-    after: impl FnOnce(&Outcome, &[Scenario]) -> String,
+    after: impl FnOnce(&mut Outcome, &[Scenario]) -> String,
 ) -> Result<u8, Failure> {
     let scenarios = scenarios_of(args)?;
     may_play(args, kind, &scenarios)?;
@@ -90,7 +93,8 @@ async fn carry_out(
     let play = Play { cluster, scenarios: scenarios.clone(), deviations, settings, watch };
     // What fails here has created nothing.
     let mut outcome = play.carry_out(&mut session, args.progress, Box::new(|_| None)).await?;
-    let written = args.outputs.write(&outcome, &after(&outcome, &scenarios));
+    let after = after(&mut outcome, &scenarios);
+    let written = args.outputs.write(&outcome, &after);
     let changed = session.end().await.amend(&mut outcome);
     written.and(args.outputs.finish(&outcome, changed))?;
     Ok(outcome.conclusion().exit_code())
@@ -262,7 +266,7 @@ pub fn kind(args: &PlayArgs) -> ClusterKind {
         }
         let _ = writeln!(
             std::io::stderr(),
-            "no kubeconfig is there: using the local cluster (--cluster kube insists)"
+            "no kubeconfig found: using the local cluster (--cluster kube to require Kubernetes)"
         );
         ClusterKind::Local
     })
@@ -388,7 +392,7 @@ fn toleration(text: &str) -> Result<Value, Failure> {
         && !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect)
     {
         let message = format!(
-            "--toleration {text}: '{effect}' is no effect; there are NoSchedule, PreferNoSchedule, NoExecute"
+            "--toleration {text}: '{effect}' is not an effect; there are NoSchedule, PreferNoSchedule, NoExecute"
         );
         return Err(Failure::usage(message));
     }

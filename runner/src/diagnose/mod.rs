@@ -23,4 +23,4 @@ pub mod suspect;
 pub mod text;
 
 pub use observed::Observed;
-pub use rank::{Diagnosis, Likeness, diagnose};
+pub use rank::{Diagnosis, Likeness, diagnose, diagnose_among};

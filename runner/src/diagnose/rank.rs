@@ -3,8 +3,10 @@
 use super::{
     observed::{Observed, Would},
     suspect::{Place, Suspect},
+    text,
 };
 use crate::local::fault::FaultInfo;
+use flowproof_core::outcome::{FlowOutcome, Outcome};
 use serde::Serialize;
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -64,14 +66,21 @@ pub struct Accused {
 }
 
 /// A flow that a likeness explains.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Explained {
     /// The scenario's file.
     pub file: String,
     /// Title of the step.
     pub step: String,
-    /// The flow.
+    /// The flow, with its family.
     pub flow: String,
+}
+
+impl Explained {
+    fn of(file: &str, step: &str, flow: &FlowOutcome) -> Self {
+        let flow = format!("{} ({})", flow.flow, flow.family);
+        Self { file: file.to_owned(), step: step.to_owned(), flow }
+    }
 }
 
 impl Likeness {
@@ -88,6 +97,24 @@ impl Likeness {
 }
 
 impl Diagnosis {
+    /// Adds it to the outcome that it is of: in a few lines, and to each flow that a fault explains that fault's name.
+    pub fn add_to(&self, outcome: &mut Outcome) {
+        outcome.diagnosis = text::brief(self);
+        let mut names: BTreeMap<Explained, String> = BTreeMap::new();
+        for likeness in &self.likenesses {
+            for explained in &likeness.flows {
+                names.entry(explained.clone()).or_insert_with(|| text::names(&likeness.suspects[0]));
+            }
+        }
+        for scenario in &mut outcome.scenarios {
+            for step in scenario.steps.iter_mut().chain(&mut scenario.restore) {
+                for flow in &mut step.flows {
+                    flow.looks_like = names.get(&Explained::of(&scenario.file, &step.title, flow)).cloned();
+                }
+            }
+        }
+    }
+
     /// Whether some likeness explains everything.
     #[must_use]
     pub fn fits(&self) -> bool {
@@ -255,11 +282,7 @@ fn groups(observed: &Observed<'_>, ranks: Vec<Tried>) -> Vec<Likeness> {
         let flows = judged
             .zip(&tried.effects)
             .filter(|((_, judged), effect)| judged.wrong && **effect != Would::Agree)
-            .map(|((file, judged), _)| Explained {
-                file: file.to_owned(),
-                step: judged.title.to_owned(),
-                flow: format!("{} ({})", judged.flow.flow, judged.flow.family),
-            })
+            .map(|((file, judged), _)| Explained::of(file, judged.title, judged.flow))
             .collect();
         let likeness = Likeness {
             suspects: vec![accused(observed, &tried.suspects)],

@@ -3,7 +3,6 @@
 use super::{
     apart,
     rank::{Accused, Diagnosis, Likeness},
-    suspect::Suspect,
 };
 use crate::report::counted;
 use flowproof_core::scenario::Scenario;
@@ -24,16 +23,9 @@ pub fn text(diagnosis: &Diagnosis, scenarios: &[Scenario]) -> String {
         out.push('\n');
         one(&mut out, likeness, diagnosis);
     }
-    let firsts: Vec<_> = diagnosis.likenesses.iter().filter_map(|likeness| likeness.sets().next()).collect();
-    if let [first, second, ..] = firsts[..] {
-        tell_apart(&mut out, scenarios, [first, second], ["the first", "the second"]);
-    }
-    if let Some(group) = diagnosis.likenesses.iter().find(|likeness| likeness.suspects.len() > 1) {
-        let sets: Vec<_> = group.sets().take(2).collect();
-        let names: Vec<_> = group.suspects.iter().take(2).map(|suspects| names(suspects)).collect();
-        if let ([first, second], [one, other]) = (&sets[..], &names[..]) {
-            tell_apart(&mut out, scenarios, [first, second], [one, other]);
-        }
+    for test in tests(diagnosis, scenarios) {
+        let _ = writeln!(out, "\nTo {}, run {}", test.why, test.file);
+        let _ = writeln!(out, "    {}", test.shows);
     }
     if !diagnosis.likenesses.is_empty() {
         out.push_str(
@@ -45,20 +37,19 @@ pub fn text(diagnosis: &Diagnosis, scenarios: &[Scenario]) -> String {
 
 /// The diagnosis in at most three lines, for the end of a run.
 #[must_use]
-pub fn brief(diagnosis: &Diagnosis) -> String {
-    let mut out = headline(diagnosis);
-    out.push('\n');
+pub fn brief(diagnosis: &Diagnosis) -> Vec<String> {
+    let mut lines = vec![headline(diagnosis)];
     if let Some(best) = diagnosis.likenesses.first() {
-        let _ = writeln!(out, "  {}", suspicion(&best.suspects[0]));
+        lines.push(suspicion(&best.suspects[0]));
         let more = best.suspects.len() - 1;
         let others = if more > 0 {
             format!("; {} would look the same", counted(more, "other fault", "other faults"))
         } else {
             String::new()
         };
-        let _ = writeln!(out, "  {}{others}", reach(best, diagnosis));
+        lines.push(format!("{}{others}", reach(best, diagnosis)));
     }
-    out
+    lines
 }
 
 fn headline(diagnosis: &Diagnosis) -> String {
@@ -109,7 +100,8 @@ fn suspicion(suspects: &[Accused]) -> String {
     suspects.iter().map(of).collect::<Vec<_>>().join("; and ")
 }
 
-fn names(suspects: &[Accused]) -> String {
+/// The names of faults that act together.
+pub(super) fn names(suspects: &[Accused]) -> String {
     suspects.iter().map(|accused| accused.fault.name).collect::<Vec<_>>().join(" and ")
 }
 
@@ -126,10 +118,35 @@ fn reach(likeness: &Likeness, diagnosis: &Diagnosis) -> String {
     format!("{explains}, {agrees}")
 }
 
-/// Names the scenario, if there is one, that tells two sets of suspects apart, which are called by these names.
-fn tell_apart(out: &mut String, scenarios: &[Scenario], sets: [&[Suspect]; 2], names: [&str; 2]) {
-    let Some(test) = apart::test(scenarios, sets[0], sets[1]) else { return };
+/// A scenario that tells faults apart, in words.
+pub struct Telling {
+    /// Its file.
+    pub file: String,
+    /// `tell one from other`.
+    pub why: String,
+    /// Which flow of it fails with which.
+    pub shows: String,
+}
+
+/// What tells the likeliest faults apart: the first two likenesses, and two faults that these flows cannot tell apart.
+#[must_use]
+pub fn tests(diagnosis: &Diagnosis, scenarios: &[Scenario]) -> Vec<Telling> {
+    let firsts = diagnosis.likenesses.iter().map(|likeness| (likeness, 0)).take(2);
+    let alike = diagnosis.likenesses.iter().find(|likeness| likeness.suspects.len() > 1);
+    let pairs = [
+        firsts.collect(),
+        alike.iter().flat_map(|likeness| [(*likeness, 0), (*likeness, 1)]).collect::<Vec<_>>(),
+    ];
+    pairs.iter().filter_map(|pair| telling(pair, scenarios)).collect()
+}
+
+fn telling(pair: &[(&Likeness, usize)], scenarios: &[Scenario]) -> Option<Telling> {
+    let [(one, at), (other, there)] = pair else { return None };
+    let test = apart::test(scenarios, one.sets().nth(*at)?, other.sets().nth(*there)?)?;
     let (first, second) = if test.wrong_with_first { ("fails", "passes") } else { ("passes", "fails") };
-    let _ = writeln!(out, "\nTo tell {} from {}, run {}", names[0], names[1], test.file);
-    let _ = writeln!(out, "    {} {first} with the former and {second} with the latter", test.flow);
+    Some(Telling {
+        file: test.file,
+        why: format!("tell {} from {}", names(&one.suspects[*at]), names(&other.suspects[*there])),
+        shows: format!("{} {first} with the former and {second} with the latter", test.flow),
+    })
 }

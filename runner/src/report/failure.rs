@@ -113,6 +113,9 @@ pub fn lines(flow: &FlowOutcome) -> Vec<(&'static str, String)> {
     if let Some(deviation) = &flow.deviation {
         lines.push(("known", deviation.clone()));
     }
+    if let Some(fault) = &flow.looks_like {
+        lines.push(("looks like", fault.clone()));
+    }
     if contradicts(flow) {
         lines.push((
             "hint",
@@ -157,8 +160,7 @@ fn say(says: &PoliciesSay, flow: &FlowOutcome) -> String {
 }
 
 fn source(flow: &FlowOutcome) -> String {
-    let saw =
-        flow.evidence.observation.as_ref().map_or("nothing: no attempt was decided".to_owned(), saw_text);
+    let saw = flow.evidence.observation.as_ref().map_or("nothing: no attempt finished".to_owned(), saw_text);
     format!("{} on {} saw: {saw}", flow.source, flow.evidence.source_node)
 }
 
@@ -168,7 +170,7 @@ fn destination(flow: &FlowOutcome) -> String {
     let witness = match evidence.witness {
         Witness::Arrived => "it arrived",
         Witness::NotArrived => "it did not arrive",
-        Witness::Absent => "no prober there to tell",
+        Witness::Absent => "no prober there to report it",
     };
     let from =
         evidence.seen_from.as_ref().map_or(String::new(), |from| format!("; attempts came from {from}"));

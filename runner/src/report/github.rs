@@ -10,6 +10,9 @@ pub fn markdown(outcome: &Outcome) -> String {
     if let Some(canary) = &outcome.canary {
         let _ = writeln!(text, "{}\n", table::canary_text(canary));
     }
+    if !outcome.diagnosis.is_empty() {
+        let _ = writeln!(text, "{}\n", escape(&outcome.diagnosis.join("; ")));
+    }
     text.push_str("| | scenario | flows |\n|---|---|---|\n");
     for scenario in &outcome.scenarios {
         let (sign, tally) = (table::scenario_sign(scenario), tally_text(scenario.tally()));

@@ -31,6 +31,7 @@ pub fn html(outcome: &Outcome) -> Result<String, askama::Error> {
         headline: headline.next().unwrap_or_default(),
         alarming: matches!(outcome.conclusion(), Conclusion::NothingEnforced | Conclusion::Mismatched),
         notes: Vec::new(),
+        faults: faults(outcome),
         facts: facts(outcome),
         run_length: seconds(outcome.took_ms),
         run_lines: run_lines(outcome, &mut evidence),
@@ -43,6 +44,7 @@ pub fn html(outcome: &Outcome) -> Result<String, askama::Error> {
     page.notes.extend(outcome.watch.as_ref().map(|watch| watched::headline(watch, outcome)));
     page.notes.extend(outcome.canary.as_ref().map(table::canary_text));
     page.notes.extend(headline);
+    page.notes.extend(outcome.diagnosis.iter().cloned());
     page.evidence = evidence;
     page.render()
 }
@@ -55,6 +57,8 @@ struct Page {
     headline: String,
     alarming: bool,
     notes: Vec<String>,
+    /// Known faults that explain mismatches, and of how many flows.
+    faults: BTreeMap<String, usize>,
     facts: Vec<(&'static str, String)>,
     run_length: String,
     run_lines: Vec<Line>,
@@ -94,6 +98,8 @@ struct Flow {
     text: String,
     title: String,
     words: String,
+    /// The known fault that explains it; empty for none.
+    fault: String,
     evidence: usize,
     lines: Vec<(&'static str, String)>,
 }
@@ -160,6 +166,15 @@ fn facts(outcome: &Outcome) -> Vec<(&'static str, String)> {
     .into_iter()
     .filter(|(_, text)| !text.trim().is_empty())
     .collect()
+}
+
+fn faults(outcome: &Outcome) -> BTreeMap<String, usize> {
+    let mut faults = BTreeMap::new();
+    let flows = outcome.scenarios.iter().flat_map(ScenarioOutcome::flows);
+    for fault in flows.filter_map(|(_, flow)| flow.looks_like.clone()) {
+        *faults.entry(fault).or_default() += 1;
+    }
+    faults
 }
 
 /// One line per scenario: its steps from the change until all flows had settled.
@@ -269,6 +284,7 @@ fn shown(flow: &FlowOutcome, families: &str, alone: bool, words: String) -> Flow
         text: format!("{sign} {}{time}{family}", flow.expectation),
         title: format!("{sign} {} ({families}): {}", flow.flow, flow.text),
         words,
+        fault: flow.looks_like.clone().unwrap_or_default(),
         evidence: 0,
         lines: failure::lines(flow),
     }

@@ -15,13 +15,22 @@ pub mod watched;
 
 use flowproof_core::{
     flow::Family,
-    outcome::{FlowOutcome, StepOutcome, Tally},
+    outcome::{FlowOutcome, Outcome, StepOutcome, Tally},
     verdict::Kind,
 };
 
 /// `1 gap`, `2 gaps`.
 pub fn counted(count: usize, one: &str, several: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// The diagnosis as a paragraph behind a table; empty without one.
+pub fn diagnosis_text(outcome: &Outcome) -> String {
+    if outcome.diagnosis.is_empty() {
+        return String::new();
+    }
+    let lines = outcome.diagnosis.join("\n  ");
+    format!("\n{lines}\n  more: flowproof diagnose SAVED, with the file that --save wrote\n")
 }
 
 /// Flows of a step that differ only in their family and came out alike are told as one.
@@ -47,6 +56,7 @@ pub fn told(step: &StepOutcome) -> Vec<Told<'_>> {
             told.flow.flow == flow.flow
                 && told.flow.reason == flow.reason
                 && told.flow.deviation == flow.deviation
+                && told.flow.looks_like == flow.looks_like
                 && told.flow.expectation == flow.expectation
         };
         match all.iter_mut().find(alike) {

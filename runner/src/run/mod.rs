@@ -122,6 +122,7 @@ pub async fn run(
         canary: canary.map(|outcome| canary::read(&outcome)),
         scenarios: played,
         watch,
+        diagnosis: Vec::new(),
         remains: if context.settings.keep { run.live.traces() } else { Vec::new() },
         interrupted: context.cancel.is_cancelled(),
     };

@@ -25,11 +25,13 @@ fn full() -> Outcome {
             error: None,
         }),
     });
+    outcome.diagnosis = vec![String::new()];
     let scenario = &mut outcome.scenarios[0];
     scenario.steps[0].shows = vec![Capability::Ingress];
     scenario.restore = scenario.steps.first().cloned();
     let flow = &mut scenario.steps[0].flows[0];
     flow.deviation = Some("known".into());
+    flow.looks_like = Some("nothing-enforced".into());
     flow.by_policy = true;
     flow.evidence.policies_say = Some(PoliciesSay {
         answer: Expectation::Unspecified,

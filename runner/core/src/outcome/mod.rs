@@ -54,6 +54,9 @@ pub struct Outcome {
     /// The watch, if it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<WatchOutcome>,
+    /// Which known fault the mismatches look like, a line each, when that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnosis: Vec<String>,
     /// What was left behind, if anything: real names of namespaces and objects.
     pub remains: Vec<String>,
     /// Whether the run was interrupted before its end.
@@ -208,6 +211,9 @@ pub struct FlowOutcome {
     /// Set when a known deviation of the CNI explains a mismatch, which then does not fail the run; the explanation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deviation: Option<String>,
+    /// The known fault that explains a mismatch, by name, when a diagnosis was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks_like: Option<String>,
     /// Everything the verdict rests on.
     pub evidence: Evidence,
 }

@@ -62,6 +62,8 @@ struct Judged<'a> {
     from_start: bool,
     /// How much of the step an end got too little CPU.
     hindrance: Hindrance,
+    /// How long its target took to answer, if that is a server that is too slow.
+    slow_server: Option<Duration>,
 }
 
 /// Judges every flow of a step.
@@ -96,6 +98,7 @@ pub fn flow(done: &Done<'_>, awaited: &Awaited<'_>, ground: &Ground<'_>) -> Flow
         budget: if start.is_some() { Some(Duration::ZERO) } else { ground.limits.budget },
         from_start: start.is_some(),
         hindrance: book.hindrance(awaited.key, window.from, done.ended),
+        slow_server: book.slow_server(awaited.key, window.from),
     };
     let expectation = awaited.expectation;
     let assessment = book.assess(awaited.key, expectation, window, done.hold);
@@ -146,6 +149,7 @@ pub fn flow(done: &Done<'_>, awaited: &Awaited<'_>, ground: &Ground<'_>) -> Flow
         reason: verdict.reason,
         text: text(verdict, &assessment, &life, &judged),
         deviation: deviation.map(|known| known.entry.explanation()),
+        looks_like: None,
         evidence: evidence(ground, &judged, &assessment, life),
     }
 }
@@ -184,7 +188,10 @@ fn particulars(verdict: Verdict, assessment: &Assessment, life: &Life, judged: &
         (Reason::LocalError, Some(Observation::LocalError { errno, call }), _) => {
             format!("{call}: {}", std::io::Error::from_raw_os_error(*errno))
         }
-        (Reason::Hindered, ..) => hindered_text(judged.hindrance),
+        (Reason::Hindered, ..) => match judged.slow_server {
+            Some(slowest) => format!("the server took up to {} ms to answer", slowest.as_millis()),
+            None => hindered_text(judged.hindrance),
+        },
         (Reason::NetworkSlow, ..) => match &judged.awaited.chance {
             Chance::Unknown(why) => why.clone(),
             _ => return reason.to_owned(),

@@ -263,25 +263,43 @@ pub fn of_manifests(paths: &[PathBuf], namespace: Option<&str>) -> Result<Scenar
             )
         })
         .collect();
-    let scenario = json!({
-        "scenario": format!("the network does what the policies of {} say", in_short(&shown)),
-        "manifests": manifests,
-        "namespaces": { STRANGER: null },
-        "workloads": { format!("{STRANGER}/{STRANGER}"): null },
-        "expect": "policy",
-    });
+    let scenario = |expect: Value| {
+        json!({
+            "scenario": format!("the network does what the policies of {} say", in_short(&shown)),
+            "manifests": manifests,
+            "namespaces": { STRANGER: null },
+            "workloads": { format!("{STRANGER}/{STRANGER}"): null },
+            "expect": expect,
+        })
+        .to_string()
+    };
     let mut texts = BTreeMap::new();
+    let mut loaded: BTreeMap<String, Vec<Loaded>> = BTreeMap::new();
     let load: &mut parse::Load<'_> = &mut |path| {
-        if path != STDIN {
-            return load_manifests(Path::new(path), &mut texts);
+        if let Some(known) = loaded.get(path) {
+            return Ok(known.clone());
         }
-        let bytes = sources::stdin().map_err(|error| why(&error))?;
-        texts.insert("stdin".to_owned(), text(&bytes));
-        Ok(vec![Loaded { name: "stdin".to_owned(), bytes }])
+        let read = if path == STDIN {
+            let bytes = sources::stdin().map_err(|error| why(&error))?;
+            texts.insert("stdin".to_owned(), text(&bytes));
+            vec![Loaded { name: "stdin".to_owned(), bytes }]
+        } else {
+            load_manifests(Path::new(path), &mut texts)?
+        };
+        loaded.insert(path.to_owned(), read.clone());
+        Ok(read)
     };
     let name = shown.first().map_or("", String::as_str);
-    parse::scenario(name, scenario.to_string().as_bytes(), load)
-        .map_err(|problems| FileProblems::Wrong { problems, texts })
+    let pods = match parse::scenario(name, scenario(json!("policy")).as_bytes(), load) {
+        Ok(scenario) => scenario,
+        Err(problems) => return Err(FileProblems::Wrong { problems, texts }),
+    };
+    // An application asks for names and goes through Services. Which there are is known now, and a glob must match something.
+    let mut ways = vec!["any -> cluster-dns"];
+    ways.extend((!pods.topology.services.is_empty()).then_some("any -> service any"));
+    let all = scenario(json!({ "policy": ways, "otherwise": "policy" }));
+    // Of an application that has too many flows with these, the flows between pods alone.
+    Ok(parse::scenario(name, all.as_bytes(), load).unwrap_or(pods))
 }
 
 /// Names files within a claim, which has few characters.
@@ -306,7 +324,7 @@ fn at_most(path: &Path, most: usize) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is a directory"));
     }
     if !kind.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     let mut bytes = Vec::new();
     File::open(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;

@@ -1,6 +1,6 @@
 //! The final report for people: a truth table per scenario, the failures in full, the conclusion.
 
-use super::{failure, sign, tally_text, told, watched};
+use super::{diagnosis_text, failure, sign, tally_text, told, watched};
 use crate::run::duration_text;
 use comfy_table::{Cell, CellAlignment, Table};
 use flowproof_core::{
@@ -18,6 +18,9 @@ use std::{
 
 /// Up to this many columns a cell has words; wider tables have signs and a legend.
 const COLUMNS_WITH_WORDS: usize = 6;
+
+/// What needs more tables of that width is one table of signs.
+const TABLES_WITH_WORDS: usize = 3;
 
 /// Characters of a failure that was told at length before.
 const BRIEFLY: usize = 100;
@@ -45,7 +48,8 @@ pub fn write(out: &mut dyn Write, outcome: &Outcome, detail: Detail) -> io::Resu
     if let Some(watch) = &outcome.watch {
         writeln!(out, "{}", watched::headline(watch, outcome))?;
     }
-    writeln!(out, "{}", headline(outcome))
+    writeln!(out, "{}", headline(outcome))?;
+    write!(out, "{}", diagnosis_text(outcome))
 }
 
 fn all_matched(scenario: &ScenarioOutcome) -> bool {
@@ -109,39 +113,77 @@ pub fn scenario_sign(scenario: &ScenarioOutcome) -> &'static str {
     }
 }
 
+/// A target and a port.
+type Column<'a> = (&'a str, &'a str);
+
 /// Sources down, targets and ports across.
 fn table(step: &StepOutcome) -> String {
-    let columns: BTreeSet<(&str, &str)> =
+    let columns: BTreeSet<Column<'_>> =
         step.flows.iter().map(|f| (f.target.as_str(), f.port.as_str())).collect();
-    let mut cells: BTreeMap<(&str, (&str, &str)), Vec<&FlowOutcome>> = BTreeMap::new();
+    let mut cells: BTreeMap<(&str, Column<'_>), Vec<&FlowOutcome>> = BTreeMap::new();
     for flow in &step.flows {
         cells.entry((&flow.source, (&flow.target, &flow.port))).or_default().push(flow);
     }
     let sources: BTreeSet<&str> = step.flows.iter().map(|flow| flow.source.as_str()).collect();
-    let words = columns.len() <= COLUMNS_WITH_WORDS;
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    let heads = columns.iter().enumerate().map(|(number, (target, port))| {
-        if words { format!("{target}\n{port}") } else { (number + 1).to_string() }
-    });
-    table.set_header(std::iter::once(String::new()).chain(heads));
-    for source in sources {
-        let row = columns.iter().map(|column| {
-            let flows = cells.get(&(source, *column)).map_or(&[][..], Vec::as_slice);
-            Cell::new(cell(flows, words)).set_alignment(CellAlignment::Left)
+    let parts = parts(&columns);
+    let mut texts = Vec::new();
+    for part in &parts {
+        let words = part.len() <= COLUMNS_WITH_WORDS;
+        let mut table = Table::new();
+        table.load_style(comfy_table::presets::NOTHING);
+        let heads = part.iter().enumerate().map(|(number, (target, port))| {
+            if words { format!("{target}\n{port}") } else { (number + 1).to_string() }
         });
-        table.add_row(std::iter::once(Cell::new(source)).chain(row));
-    }
-    let mut text = table.to_string();
-    if !words {
-        for (number, (target, port)) in columns.iter().enumerate() {
-            let _ = write!(text, "\n{}: {target} {port}", number + 1);
+        table.set_header(std::iter::once(String::new()).chain(heads));
+        for source in &sources {
+            let flows: Vec<&[&FlowOutcome]> = part
+                .iter()
+                .map(|column| cells.get(&(*source, *column)).map_or(&[][..], Vec::as_slice))
+                .collect();
+            if flows.iter().all(|flows| flows.is_empty()) {
+                continue;
+            }
+            let row =
+                flows.iter().map(|flows| Cell::new(cell(flows, words)).set_alignment(CellAlignment::Left));
+            table.add_row(std::iter::once(Cell::new(source)).chain(row));
         }
-        text.push_str(
-            "\n✔ as expected   ✘ mismatched   ? unproven or inconclusive   ≈ known deviation   ○ left open",
-        );
+        let mut text = table.to_string();
+        if !words {
+            for (number, (target, port)) in part.iter().enumerate() {
+                let _ = write!(text, "\n{}: {target} {port}", number + 1);
+            }
+            text.push_str(
+                "\n✔ as expected   ✘ mismatched   ? unproven or inconclusive   ≈ known deviation   ○ left open",
+            );
+        }
+        texts.push(text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n"));
     }
-    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    texts.join("\n\n")
+}
+
+/// The columns of each table: all of them in one if they are few; else pods, Services and the rest apart, each in tables that are
+/// narrow enough for words, or in a single one of signs if that would make too many.
+fn parts<'a>(columns: &BTreeSet<Column<'a>>) -> Vec<Vec<Column<'a>>> {
+    let all: Vec<Column<'_>> = columns.iter().copied().collect();
+    if all.len() <= COLUMNS_WITH_WORDS {
+        return vec![all];
+    }
+    let kind = |(target, _): &Column<'_>| match target.split_once(' ') {
+        Some(("service", _)) => 1,
+        Some(_) => 2,
+        None if target.contains('/') => 0,
+        None => 2,
+    };
+    let mut parts = Vec::new();
+    for wanted in 0..3 {
+        let part: Vec<Column<'_>> = all.iter().copied().filter(|column| kind(column) == wanted).collect();
+        if part.len() <= TABLES_WITH_WORDS * COLUMNS_WITH_WORDS {
+            parts.extend(part.chunks(COLUMNS_WITH_WORDS).map(<[_]>::to_vec));
+        } else {
+            parts.push(part);
+        }
+    }
+    parts
 }
 
 fn cell(flows: &[&FlowOutcome], words: bool) -> String {

@@ -81,7 +81,7 @@ fn every_path_that_leads_nowhere_is_named() {
     assert!(shown[0].contains("there is no such file or directory"), "{}", shown[0]);
     assert!(shown[1].contains("the directory has no scenarios"), "{}", shown[1]);
     assert!(shown[2].contains("not YAML"), "{}", shown[2]);
-    assert!(shown[3].contains("it is no regular file"), "{}", shown[3]);
+    assert!(shown[3].contains("it is not a regular file"), "{}", shown[3]);
 }
 
 #[test]
@@ -102,4 +102,30 @@ fn long_paths_of_manifests_are_counted_in_the_claim() {
     assert_eq!(scenario.claim, "the network does what the policies of 2 paths say");
     let scenario = of_manifests(&paths[1..], None).expect("all is well");
     assert!(scenario.claim.contains("short.yaml"), "{}", scenario.claim);
+}
+
+#[test]
+fn an_application_asks_for_names_and_goes_through_its_services() {
+    const CHART: &str = "
+apiVersion: v1
+kind: Pod
+metadata: { name: web, namespace: shop, labels: { app: web } }
+spec: { containers: [{ name: web, image: web, ports: [{ containerPort: 80 }] }] }
+";
+    const SERVICE: &str = "---
+apiVersion: v1
+kind: Service
+metadata: { name: front, namespace: shop }
+spec: { selector: { app: web }, ports: [{ port: 8080, targetPort: 80 }] }
+";
+    for (text, through_services) in [(CHART.to_owned(), false), (format!("{CHART}{SERVICE}"), true)] {
+        let directory = directory(&[("chart.yaml", &text)]);
+        let scenario = of_manifests(&[directory.path().join("chart.yaml")], None).expect("all is well");
+        let flows: Vec<String> =
+            scenario.steps[0].expectations.iter().map(|expected| expected.flow.to_string()).collect();
+        let has = |flow: &str| flows.iter().any(|known| known == flow);
+        assert!(has("stranger/stranger -> shop/web tcp/80"), "{flows:?}");
+        assert!(has("shop/web -> cluster-dns dns/udp"), "{flows:?}");
+        assert_eq!(has("stranger/stranger -> service shop/front tcp/8080"), through_services, "{flows:?}");
+    }
 }

@@ -300,7 +300,7 @@ impl Session {
             Ok(_) => {
                 let event = serde_json::from_slice(&self.line).map_err(|error| {
                     format!(
-                        "its prober sent a line that is no event ({error}): is its image another version's?"
+                        "its prober sent a line that is not an event ({error}): is its image another version's?"
                     )
                 });
                 self.line.clear();

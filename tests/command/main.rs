@@ -6,6 +6,7 @@ mod deviations;
 mod lint;
 mod map;
 mod mutate;
+mod pages;
 mod settle;
 mod tutorial;
 mod variants;
@@ -264,19 +265,19 @@ fn bad_manifests_are_told_and_never_panic() {
             .concat()
     );
     for (what, text, code, words) in [
-        ("two of one name", format!("{policy}---\n{policy}").into_bytes(), 2, "stands twice"),
+        ("two of one name", format!("{policy}---\n{policy}").into_bytes(), 2, "is defined twice"),
         ("wrong apiVersion", policy.replace("networking.k8s.io/v1", "extensions/v1beta1").into_bytes(), 2, "write networking.k8s.io/v1"),
         ("a tab", policy.replace("kind:", "\tkind:").into_bytes(), 2, "tab"),
         ("CRLF", policy.replace('\n', "\r\n").into_bytes(), 0, ""),
         ("a byte order mark", format!("\u{feff}{policy}").into_bytes(), 0, ""),
         ("invalid UTF-8", [policy.as_bytes(), b"# \xff\n"].concat(), 2, "not UTF-8"),
         ("deep", deep.into_bytes(), 2, "nested more than"),
-        ("two keys", large.into_bytes(), 2, "twice"),
+        ("two keys", large.into_bytes(), 2, "duplicate key"),
         ("10 MB", format!("{policy}{many}").into_bytes(), 0, "40000 ConfigMap"),
         ("an alias bomb", bomb.into_bytes(), 2, "aliases"),
         ("anchors and merge keys", policy.replace("spec: { podSelector: {} }", "x-rules: &r { ingress: [{}] }\nspec: { podSelector: {}, <<: { egress: [] }, policyTypes: &t [Ingress] }").into_bytes(), 2, "unknown field 'x-rules'"),
         ("nothing", Vec::new(), 5, "no policy"),
-        ("a list", b"[1, 2]".to_vec(), 2, "no manifest"),
+        ("a list", b"[1, 2]".to_vec(), 2, "not a manifest"),
         ("text", b"kind: [".to_vec(), 2, "not YAML"),
         ("only unknown kinds", b"apiVersion: v1\nkind: Secret\nmetadata: { name: x }\n".to_vec(), 5, "1 Secret"),
         ("a spec of the wrong type", policy.replace("{ podSelector: {} }", "7").into_bytes(), 2, "spec: must be a mapping"),

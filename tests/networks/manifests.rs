@@ -193,7 +193,7 @@ fn names(found: &[String], field: &str) -> bool {
         kept
     };
     found.iter().any(|error| {
-        if error.ends_with("stands here twice") {
+        if error.contains("duplicate key") {
             return true;
         }
         let path = &dotted(error.split(": ").next().unwrap_or_default());

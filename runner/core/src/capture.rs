@@ -287,7 +287,9 @@ pub fn sentence(trace: &Trace, coverage: Coverage, names: &Names<'_>) -> String 
                 whose(trace, trace.destination.icmp_error.is_some(), coverage, names)
             )
         }
-        Found::Unclear => "a part of what was captured was lost: it cannot be told where it died".to_owned(),
+        Found::Unclear => {
+            "some captured packets were lost, so it is unknown where the attempt was lost".to_owned()
+        }
     }
 }
 

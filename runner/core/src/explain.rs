@@ -98,7 +98,7 @@ impl Question {
         let mut ports = Vec::new();
         for word in words.split_off(first_port) {
             ports.extend(self::ports(word).ok_or_else(|| {
-                wrong(&format!("'{word}' is no port; write tcp/80, udp/53, sctp/7 or dns"))
+                wrong(&format!("'{word}' is not a port; write tcp/80, udp/53, sctp/7 or dns"))
             })?);
         }
         let source: Vec<&str> = source.split_whitespace().collect();
@@ -141,13 +141,13 @@ fn end(words: &[&str], namespace: &str) -> Result<Named, String> {
                 Ok(Qualified::new(namespace, name))
             }
             None if !text.is_empty() => Ok(Qualified::new(namespace, text)),
-            _ => Err(format!("'{text}' is no name; write namespace/name")),
+            _ => Err(format!("'{text}' is not a name; write namespace/name")),
         }
     };
     match words {
         ["service" | "svc", text] => name(text).map(Named::Service),
         ["node", text] => Ok(Named::Node((*text).to_owned())),
-        ["ip", text] => text.parse().map(Named::Address).map_err(|_| format!("'{text}' is no address")),
+        ["ip", text] => text.parse().map(Named::Address).map_err(|_| format!("'{text}' is not an address")),
         ["cluster-dns"] => Ok(Named::Pods(None, Qualified::new("kube-system", "cluster-dns"))),
         [text] => {
             if let Ok(address) = text.parse() {
@@ -167,7 +167,7 @@ fn end(words: &[&str], namespace: &str) -> Result<Named, String> {
         }
         [] => Err("an end is missing".to_owned()),
         _ => Err(format!(
-            "'{}' is no end; write namespace/name, service namespace/name, node NAME or ip ADDRESS",
+            "'{}' is not an endpoint; write namespace/name, service namespace/name, node NAME or ip ADDRESS",
             words.join(" ")
         )),
     }

@@ -78,8 +78,8 @@ fn failure(trouble: Trouble) -> Failure {
             Failure {
                 code,
                 message: format!(
-                    "{count} scenario{} not match without any fault: no fault was tried",
-                    if count == 1 { " does" } else { "s do" }
+                    "{count} scenario{} without any fault, so no fault was played",
+                    if count == 1 { " fails" } else { "s fail" }
                 ),
                 hint: Some("on a busy machine, try fewer --jobs".to_owned()),
             }

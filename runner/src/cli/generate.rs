@@ -24,7 +24,7 @@ pub async fn generate(args: &GenerateArgs) -> Result<u8, Failure> {
         let _ = writeln!(std::io::stderr(), "note: no scenario for {why}");
     }
     if made.is_empty() {
-        return Err(Failure::nothing("there is no policy to make a scenario of"));
+        return Err(Failure::nothing("there are no policies to generate scenarios from"));
     }
     let failed = |what: &std::path::Path, error: std::io::Error| {
         Failure::set_up(format!("{}: {error}", what.display()))

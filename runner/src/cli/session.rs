@@ -94,11 +94,11 @@ async fn listen_for_signals(watch: Option<CancellationToken>, run: CancellationT
         next().await;
         watch.cancel();
         let _ =
-            writeln!(std::io::stderr(), "the watch ends; once more to remove everything without a report");
+            writeln!(std::io::stderr(), "ending the watch; press Ctrl-C again to clean up without a report");
     }
     next().await;
     run.cancel();
-    let _ = writeln!(std::io::stderr(), "interrupted: removing what was created; once more to leave at once");
+    let _ = writeln!(std::io::stderr(), "interrupted: cleaning up; press Ctrl-C again to quit immediately");
     next().await;
     let traces = live.traces();
     if !traces.is_empty() {

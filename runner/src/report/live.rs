@@ -59,7 +59,9 @@ impl Live {
                     self.line(note);
                 }
             }
-            Progress::Deploying { lane, pods } => self.bar(*lane, &format!("starting {pods} probers")),
+            Progress::Deploying { lane, pods } => {
+                self.bar(*lane, &format!("starting {}", super::counted(*pods, "prober", "probers")))
+            }
             Progress::Playing { lane, claim, phase, agree, flows } => {
                 let doing = match phase {
                     Phase::Control => "control: do all flows work without policies?".to_owned(),

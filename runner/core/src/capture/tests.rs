@@ -50,7 +50,7 @@ fn every_way_to_die_has_its_sentence() {
         (
             vec![left()],
             Coverage::Holes,
-            "a part of what was captured was lost: it cannot be told where it died",
+            "some captured packets were lost, so it is unknown where the attempt was lost",
         ),
         (
             vec![left(), arrived()],

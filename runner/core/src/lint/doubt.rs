@@ -170,7 +170,7 @@ fn namespaced(
                 let message = format!("{}: [] allows everybody", direction.peers());
                 found.push(hinted(
                     at(manifest, &peers, message),
-                    "an empty list of peers is no restriction; to allow nobody, leave the rule out",
+                    "an empty list of peers restricts nothing; to allow nobody, leave the rule out",
                 ));
             }
             for (number, peer) in rule.peers.iter().enumerate() {

@@ -212,7 +212,7 @@ fn in_flows(fields: &Fields<'_>, node: &Node, problems: &mut Problems) -> Option
     if let (Some(expected), Some(observed), Some(place)) = (expected, observed, fields.get("observed"))
         && (expected == observed || expected == Expectation::Deny && observed.denies())
     {
-        problems.add(&place.at, format!("'{observed}' is no deviation from '{expected}'"));
+        problems.add(&place.at, format!("'{observed}' is not a deviation from '{expected}'"));
     }
     Some(Subject::Flows {
         scenario: scenario?,
@@ -278,7 +278,7 @@ fn comparisons(node: &Node, text: &str, problems: &mut Problems) -> Vec<Comparis
             }
             _ => {
                 problems
-                    .add(&node.at, format!("'{}' is no condition on a version", shortened(part)))
+                    .add(&node.at, format!("'{}' is not a version condition", shortened(part)))
                     .hint("write \">=1.16\" or \">=1.16, <1.19\"");
             }
         }

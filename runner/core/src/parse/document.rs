@@ -93,7 +93,7 @@ fn document(file: &str, bytes: &[u8], problems: &mut Problems) -> Option<Node> {
 fn read(file: &str, node: &Node, load: &mut Load<'_>, problems: &mut Problems) -> Option<Scenario> {
     if let (None, Some(kind)) = (node.get("scenario"), node.get("kind").and_then(Node::as_text)) {
         problems
-            .add(&node.at, format!("this is no scenario but a manifest ({})", shortened(kind)))
+            .add(&node.at, format!("this is a manifest, not a scenario ({})", shortened(kind)))
             .hint("a scenario names it under 'policies', as - file: PATH; keep manifests in a folder named 'policies'");
         return None;
     }
@@ -169,7 +169,7 @@ fn families(top: &Fields<'_>, problems: &mut Problems) -> BTreeSet<Family> {
             Content::Number(number) if number.as_u64() == Some(4) => families.insert(Family::V4),
             Content::Number(number) if number.as_u64() == Some(6) => families.insert(Family::V6),
             _ => {
-                let message = format!("{} is no address family", item.describe());
+                let message = format!("{} is not an address family", item.describe());
                 problems.add(&item.at, message).hint("write families: [4], [6] or [4, 6]");
                 continue;
             }

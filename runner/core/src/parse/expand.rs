@@ -182,8 +182,8 @@ impl Line<'_, '_> {
             }
         }
         if self.flows.is_empty() {
-            let whole = TextError::new(0, self.text_length(), "this line stands for no flow at all").with_hint(
-                "a glob pairs no workload with itself, nor with a service that leads to it; to itself is written -> self",
+            let whole = TextError::new(0, self.text_length(), "this line matches no flow").with_hint(
+                "a glob never pairs a workload with itself or with a service in front of it; write '-> self' for that",
             );
             text_problem(self.node, whole, self.problems);
             return None;
@@ -286,7 +286,7 @@ fn unreachable(address: IpAddr) -> Option<&'static str> {
         IpAddr::V6(address) => address.is_unicast_link_local(),
     };
     if address.is_unspecified() {
-        Some("is no address of anything")
+        Some("is not an address that anything can have")
     } else if address.is_loopback() {
         Some("never leaves the pod: a flow to itself is written -> self")
     } else if address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST) {

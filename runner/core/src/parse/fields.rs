@@ -139,7 +139,7 @@ const OWN_PREFIX: &str = "flowproof.dev/";
 /// The label that the control plane sets on every namespace.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// Reports a key that is no label key or that is not the scenario's to set.
+/// Reports a key that is not a valid label key or that is not the scenario's to set.
 pub(super) fn label_key(key: &str, at: &Mark, problems: &mut Problems) {
     if key == NAMESPACE_NAME_LABEL {
         problems
@@ -149,7 +149,7 @@ pub(super) fn label_key(key: &str, at: &Mark, problems: &mut Problems) {
         problems.add(at, format!("the label {key} belongs to flowproof"));
     } else if !is_label_key(key) {
         problems
-            .add(at, format!("'{}' is no label key", shortened(key)))
+            .add(at, format!("'{}' is not a valid label key", shortened(key)))
             .hint("a key is [prefix/]name: letters, digits, '-', '_' and '.', at most 63, a letter or digit at both ends");
     }
 }
@@ -159,7 +159,7 @@ pub(super) fn label_value<'n>(key: &str, node: &'n Node, problems: &mut Problems
     let value = text(node, &format!("the label '{}'", shortened(key)), problems)?;
     if !is_label_value(value) {
         problems
-            .add(&node.at, format!("'{}' is no label value", shortened(value)))
+            .add(&node.at, format!("'{}' is not a valid label value", shortened(value)))
             .hint("a value is empty, or letters, digits, '-', '_' and '.', at most 63, a letter or digit at both ends");
         return None;
     }

@@ -206,7 +206,7 @@ fn target<'w, 't>(words: &'w [Word<'t>], arrow: usize) -> Result<TargetAndRest<'
 
 fn ip(word: Word<'_>) -> Result<IpAddr, TextError> {
     word.text.parse().map_err(|_| {
-        let error = word.error(format!("'{}' is no IP address", word.text));
+        let error = word.error(format!("'{}' is not an IP address", word.text));
         if word.text.contains('/') {
             error.with_hint("a flow goes to one address, without a prefix length")
         } else {

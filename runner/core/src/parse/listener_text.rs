@@ -117,12 +117,12 @@ impl Reader {
     fn name(&mut self, name: &str, at: &Mark, before: usize, problems: &mut Problems) {
         if !is_port_name(name) {
             problems
-                .add(at, format!("'{}' is no port name", shortened(name)))
+                .add(at, format!("'{}' is not a valid port name", shortened(name)))
                 .hint("1 to 15 lower-case letters, digits and single '-', at least one letter (RFC 6335)");
         }
         if let Some(first) = self.names.get(name) {
             problems
-                .add(at, format!("the port name '{}' stands here twice", shortened(name)))
+                .add(at, format!("duplicate port name '{}'", shortened(name)))
                 .related(first.position(), "first here");
         } else {
             self.names.insert(name.to_owned(), at.clone());

@@ -138,7 +138,7 @@ impl<'a, 'l> Manifests<'a, 'l> {
         };
         if let Some(first) = self.places.get(&object) {
             problems
-                .add(&node.at, format!("{object} stands twice in one step"))
+                .add(&node.at, format!("{object} is applied twice in one step"))
                 .related(first.position(), "first here");
             return;
         }
@@ -196,7 +196,7 @@ fn object_name<'n>(metadata: &'n Node, problems: &mut Problems) -> Option<&'n st
     if !is_subdomain(name) {
         let at = metadata.get("name").map_or(&metadata.at, |node| &node.at);
         problems
-            .add(at, format!("'{}' is no name of an object", shortened(name)))
+            .add(at, format!("'{}' is not a valid object name", shortened(name)))
             .hint("lower-case letters, digits, '-' and '.' (RFC 1123)");
     }
     Some(name)

@@ -39,7 +39,7 @@ pub fn manifests(files: &[(String, Vec<u8>)]) -> (Snapshot, Vec<Problem>) {
                 if let Some(first) = places.get(&manifest.object).filter(|_| has_name) {
                     let first = found[*first].at.clone();
                     problems
-                        .add(&node.at, format!("{} stands twice", manifest.object))
+                        .add(&node.at, format!("{} is defined twice", manifest.object))
                         .hint("of two objects of one name, the later one would replace the earlier one")
                         .related(first, "first here");
                 } else {
@@ -90,7 +90,7 @@ pub(super) fn kind_of<'n>(node: &'n Node, problems: &mut Problems) -> Option<(&'
         } else {
             node.describe()
         };
-        problems.add(&node.at, format!("this is no manifest: {what}"));
+        problems.add(&node.at, format!("this is not a manifest: {what}"));
         return None;
     };
     Some((api_version, kind))

@@ -95,7 +95,7 @@ pub(super) fn port_ranges(word: Word<'_>) -> Result<Vec<PortRange>, TextError> {
                 .error(format!("the port '{text}' without a protocol"))
                 .with_hint(format!("write tcp/{text} or udp/{text}"))),
             text => Err(word
-                .error(format!("'{text}' is no port"))
+                .error(format!("'{text}' is not a port"))
                 .with_hint("write tcp/80, tcp/80,443, udp/8000-8010, dns, dns/udp or dns/tcp")),
         };
     };
@@ -104,7 +104,7 @@ pub(super) fn port_ranges(word: Word<'_>) -> Result<Vec<PortRange>, TextError> {
         ("dns", "tcp") => return Ok(vec![dns(Transport::DnsTcp)]),
         ("dns", other) => {
             return Err(word
-                .error(format!("'dns/{other}' is no port: DNS is spoken on port 53"))
+                .error(format!("'dns/{other}' is not a port: DNS is spoken on port 53"))
                 .with_hint("write dns, dns/udp or dns/tcp"));
         }
         ("tcp", _) => Transport::Tcp,
@@ -159,9 +159,9 @@ pub(super) fn port_number(text: &str, within: Word<'_>) -> Result<u16, TextError
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse::<u16>() {
         Ok(port) if digits && port > 0 => Ok(port),
-        _ if digits => Err(within.error(format!("{text} is no port: ports go from 1 to 65535"))),
+        _ if digits => Err(within.error(format!("{text} is not a port: ports go from 1 to 65535"))),
         _ => Err(within
-            .error(format!("'{text}' is no port number"))
+            .error(format!("'{text}' is not a port number"))
             .with_hint("flows are written with numbers; a named port is resolved where the pod declares it")),
     }
 }

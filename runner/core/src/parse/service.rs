@@ -136,7 +136,7 @@ fn read_target(words: &[Word<'_>]) -> Result<TargetPort, super::port_text::TextE
         }
         [word] if is_port_name(word.text) => Ok(TargetPort::Name(word.text.to_owned())),
         [word, ..] => Err(word
-            .error(format!("'{}' is no target port", word.text))
+            .error(format!("'{}' is not a target port", word.text))
             .with_hint("write the number or the name of a port of the workload: tcp/80 -> 8080")),
         [] => Err(super::port_text::TextError::new(0, 1, "a target port is missing after '->'")),
     }
@@ -146,7 +146,7 @@ fn read_target(words: &[Word<'_>]) -> Result<TargetPort, super::port_text::TextE
 pub(super) fn check_name(name: &Qualified, at: &Mark, problems: &mut Problems) {
     if !name.name.starts_with(|c: char| c.is_ascii_lowercase()) {
         problems
-            .add(at, format!("'{}' is no name of a service", name.name))
+            .add(at, format!("'{}' is not a valid Service name", name.name))
             .hint("the name of a service starts with a letter (RFC 1035)");
     }
 }

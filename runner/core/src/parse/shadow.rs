@@ -81,7 +81,7 @@ pub(super) fn read(
                 .add(
                     &node.at,
                     format!(
-                        "{name} is no shadow, and '{}' stands for the live namespace '{live}'",
+                        "{name} is not a shadow, and '{}' stands for the live namespace '{live}'",
                         name.namespace
                     ),
                 )
@@ -105,7 +105,7 @@ pub(super) fn read(
     if let Some((at, text)) = fields.text("in", problems)
         && !is_label(text.trim())
     {
-        problems.add(&at.at, format!("'{}' is no name of a namespace", shortened(text)));
+        problems.add(&at.at, format!("'{}' is not a valid namespace name", shortened(text)));
     }
     let original = text.trim().split_once('/').and_then(|(kind, name)| {
         let kind = LikeKind::ALL.into_iter().find(|known| known.as_str() == kind)?;

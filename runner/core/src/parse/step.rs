@@ -61,7 +61,7 @@ pub(super) fn shows(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<
             None => {
                 let written = Capability::ALL.iter().filter(|capability| !capability.is_read());
                 problems
-                    .add(&item.at, format!("'{}' is no capability", shortened(word)))
+                    .add(&item.at, format!("'{}' is not a capability", shortened(word)))
                     .suggest(word, written.map(|capability| capability.word()));
             }
         }

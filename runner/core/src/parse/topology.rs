@@ -129,7 +129,7 @@ impl Deployment {
             let what = format!("the namespace '{}'", shortened(&entry.key));
             if !is_label(&entry.key) {
                 problems
-                    .add(&entry.at, format!("'{}' is no name of a namespace", shortened(&entry.key)))
+                    .add(&entry.at, format!("'{}' is not a valid namespace name", shortened(&entry.key)))
                     .hint("lower-case letters, digits and '-', no '-' at either end (RFC 1123)");
             } else if entry.key.len() > MAX_NAMESPACE_LENGTH {
                 problems
@@ -231,7 +231,7 @@ impl Deployment {
             name if second.is_none() && is_subdomain(name) => return Some(Placement::Node(name.to_owned())),
             _ => {
                 problems
-                    .add(&node.at, format!("'{}' is no placement", shortened(text)))
+                    .add(&node.at, format!("'{}' is not a placement", shortened(text)))
                     .hint("write the name of a node, same-as ns/workload, or other-than ns/workload");
                 return None;
             }

@@ -246,7 +246,7 @@ impl Builder<'_> {
                 Some(key) if key == "<<" => merged.extend(self.merge(value)),
                 Some(key) => {
                     if let Some(first) = places.get(&key).map(|first| &mut entries[*first]) {
-                        let message = format!("the key '{}' stands here twice", shortened(&key));
+                        let message = format!("duplicate key '{}'", shortened(&key));
                         let problem = self.problems.add(&at, message);
                         problem.related(first.at.position(), "first here");
                         *first = Entry { key, at, value, in_cluster };

@@ -10,19 +10,19 @@ impl Reason {
     pub fn text(self) -> &'static str {
         match self {
             Self::Answered => "answered",
-            Self::Dropped => "denied: dropped without a word",
+            Self::Dropped => "denied: silently dropped",
             Self::Rejected => "denied: rejected",
-            Self::NotEnforced => "not enforced: it arrived and was answered",
-            Self::OnlyAnswerBlocked => "not enforced: it arrived, only the answer was kept back",
+            Self::NotEnforced => "not enforced: the request arrived and was answered",
+            Self::OnlyAnswerBlocked => "not enforced: the request arrived, only the answer was blocked",
             Self::HandshakeLetThrough => {
                 "not enforced: the TCP handshake was let through, then the connection was cut"
             }
-            Self::RejectedNotDropped => "denied, but rejected where it must be dropped",
-            Self::DroppedNotRejected => "denied, but dropped where it must be rejected",
-            Self::Blocked => "blocked: it works without the policies and did not arrive with them",
-            Self::BlockedLive => "blocked: it did not arrive, and both ends work with others",
+            Self::RejectedNotDropped => "denied, but rejected instead of dropped",
+            Self::DroppedNotRejected => "denied, but dropped instead of rejected",
+            Self::Blocked => "blocked: it works without the policies, but did not arrive with them",
+            Self::BlockedLive => "blocked: it did not arrive, although both ends work with others",
             Self::AnswerLost => "the request arrived, its answer was lost",
-            Self::NeverWorked => "it does not work, and no policy is on it",
+            Self::NeverWorked => "does not work, although no policy applies",
             Self::Unstable => "unstable: it was as expected, then flipped",
             Self::TooLate => "as expected, but later than the budget",
             Self::NoLongerDeviates => {
@@ -31,19 +31,19 @@ impl Reason {
             Self::ControlNeverWorked => "unproven: it did not work without the policies either",
             Self::AllowNeverWorked => "it never worked, not even before the policies",
             Self::TargetUnseen => {
-                "under these policies nobody else reaches that listener: nothing shows that it would answer"
+                "nobody else reached that listener under these policies, so nothing shows that it would answer"
             }
             Self::SourceUnseen => {
-                "under these policies the source reaches nobody else: nothing shows that it could"
+                "the source reached nobody else under these policies, so nothing shows that it could"
             }
             Self::DnsFailed => "the DNS server was reached, and answered with an error",
             Self::LocalError => "the source could not make the attempt",
             Self::Garbled => "something else answered at that address",
             Self::AnsweredByAnother => "answered, but the destination has no record of it",
-            Self::NoAttempt => "too few attempts were decided in time",
-            Self::EndNotAlive => "an end was not alive all the time",
+            Self::NoAttempt => "too few attempts finished in time",
+            Self::EndNotAlive => "an end was not alive the whole time",
             Self::Hindered => "an end got too little CPU to prove anything",
-            Self::NetworkSlow => "the network was too slow just now to prove anything",
+            Self::NetworkSlow => "the network is too slow right now to prove anything",
         }
     }
 }

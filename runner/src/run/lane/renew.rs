@@ -104,7 +104,7 @@ impl Lane {
     fn pod_now(&self, workload: &Workload) -> Result<PodSpec, ClusterError> {
         let name = self.site.names.qualified(workload);
         let spec = self.real.pods.iter().find(|pod| pod.name == name).ok_or_else(|| {
-            ClusterError::Unsupported { what: format!("{workload} is no workload of this scenario") }
+            ClusterError::Unsupported { what: format!("{workload} is not a workload of this scenario") }
         })?;
         Ok(PodSpec { labels: self.state.labels[workload].clone(), ..spec.clone() })
     }

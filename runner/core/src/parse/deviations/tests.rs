@@ -117,8 +117,8 @@ fn every_problem_of_an_entry_is_reported() {
             "a scenario is named without '.yaml' here",
             "a flow has no '->'",
             "'expected' cannot be 'allowed'",
-            "'newer' is no condition on a version",
-            "'drop' is no deviation from 'deny'",
+            "'newer' is not a version condition",
+            "'drop' is not a deviation from 'deny'",
             "a known deviation must be a mapping, here it is the text 'text'",
         ]
     );

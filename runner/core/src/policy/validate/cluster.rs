@@ -173,7 +173,7 @@ fn set(items: &[Field<'_>], found: &mut Vec<Violation>) {
     let mut seen = BTreeSet::new();
     for item in items {
         if let Some(text) = item.value.as_str().filter(|text| !seen.insert(*text)) {
-            item.wrong(format!("'{text}' stands here twice"), found);
+            item.wrong(format!("'{text}' is listed twice"), found);
         }
     }
 }

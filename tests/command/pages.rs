@@ -1,0 +1,154 @@
+//! Every page that a person reads, as the program prints it, beside a copy that is read in review.
+//!
+//! `UPDATE=1 cargo test -p flowproof --test command pages` writes the copies in `tests/command/pages` anew; read the difference before
+//! you commit it.
+
+use super::flowproof;
+use flowproof_core::verdict::{Kind, Reason};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const SAVED: &str = include_str!("../../runner/core/src/outcome/read/version-1.json");
+const RESULTS: &str = include_str!("../../docs/results.md");
+
+/// All pages are compared before the first difference fails the test.
+#[derive(Default)]
+struct Pages {
+    wrong: Vec<String>,
+}
+
+impl Pages {
+    fn compare(&mut self, name: &str, shown: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/command/pages").join(name);
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&path, shown).expect("the page can be written");
+        }
+        let known = fs::read_to_string(&path).unwrap_or_default();
+        if known != shown {
+            self.wrong.push(format!("--- {name}, known\n{known}\n--- {name}, shown\n{shown}"));
+        }
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n"));
+        }
+    }
+}
+
+fn stdout(arguments: &[&str]) -> String {
+    String::from_utf8(flowproof(arguments).stdout).expect("what is printed is UTF-8")
+}
+
+/// The commands that a help page lists.
+fn listed(help: &str) -> Vec<String> {
+    let commands = help.split("Commands:\n").nth(1).unwrap_or_default();
+    let lines = commands.lines().take_while(|line| !line.is_empty());
+    let lines = lines.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    lines
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn help_of_every_command() {
+    let mut pages = Pages::default();
+    let help = stdout(&["--help"]);
+    let commands = listed(&help);
+    assert!(commands.len() > 10, "{help}");
+    pages.compare("help.txt", &help);
+    for command in commands {
+        let help = stdout(&[&command, "--help"]);
+        for inner in listed(&help) {
+            pages.compare(&format!("help-{command}-{inner}.txt"), &stdout(&[&command, &inner, "--help"]));
+        }
+        pages.compare(&format!("help-{command}.txt"), &help);
+    }
+}
+
+/// The reasons of each verdict, as `docs/results.md` lists them; a test of the core keeps that list whole.
+fn reasons() -> Vec<(Kind, Reason)> {
+    let kinds = ["matched", "mismatched", "unproven", "inconclusive"];
+    let rows = RESULTS.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let mut found = Vec::new();
+    for (kind, row) in rows.filter(|(kind, _)| kinds.contains(kind)) {
+        let of = |word: &str| serde_json::from_value(json!(word)).ok();
+        let kind: Kind = serde_json::from_value(json!(kind)).expect("it is a verdict");
+        found.extend(row.split('`').filter_map(of).map(|reason: Reason| (kind, reason)));
+    }
+    found
+}
+
+/// A saved run in which every reason occurs.
+fn with_every_reason() -> Value {
+    let mut outcome: Value = serde_json::from_str(SAVED).expect("it is JSON");
+    let step = &mut outcome["scenarios"][0]["steps"][0];
+    let denied = step["flows"][1].clone();
+    let mut flows = Vec::new();
+    for (kind, reason) in reasons() {
+        let mut flow = denied.clone();
+        let reached = matches!(
+            reason,
+            Reason::Answered | Reason::NotEnforced | Reason::AnswerLost | Reason::OnlyAnswerBlocked
+        );
+        let word = serde_json::to_value(reason).expect("a reason is a word");
+        let source = format!("app/{}", word.as_str().unwrap_or_default());
+        flow["flow"] = json!(format!("{source} -> data/postgres tcp/5432"));
+        (flow["source"], flow["port"], flow["family"]) = (json!(source), json!("tcp/5432"), json!("4"));
+        (flow["verdict"], flow["reason"], flow["text"]) = (json!(kind), word, json!(reason.text()));
+        flow["evidence"]["witness"] = json!(if reached { "arrived" } else { "not-arrived" });
+        flows.push(flow);
+    }
+    step["flows"] = json!(flows);
+    outcome["diagnosis"] = json!([
+        "diagnosis: a known fault explains all of this: 2 mismatched flows",
+        "nothing-enforced: no policy is enforced"
+    ]);
+    let first = reasons().iter().position(|(kind, _)| *kind == Kind::Mismatched).expect("one is mismatched");
+    outcome["scenarios"][0]["steps"][0]["flows"][first]["looks_like"] = json!("nothing-enforced");
+    outcome
+}
+
+fn saved(folder: &Path, outcome: &Value) -> String {
+    let path: PathBuf = folder.join("saved.json");
+    fs::write(&path, outcome.to_string()).expect("it can be written");
+    path.display().to_string()
+}
+
+#[test]
+fn a_run_with_every_reason() {
+    let folder = tempfile::tempdir().expect("a temporary directory can be made");
+    let saved = saved(folder.path(), &with_every_reason());
+    let mut pages = Pages::default();
+    assert!(reasons().len() > 25, "the table of reasons is read: {:?}", reasons());
+    pages.compare("report.txt", &stdout(&["report", &saved]));
+    pages.compare("report-quiet.txt", &stdout(&["report", &saved, "--quiet"]));
+    pages.compare("report.xml", &stdout(&["report", &saved, "--junit", "-"]));
+}
+
+#[test]
+fn a_run_in_which_everything_matched() {
+    let folder = tempfile::tempdir().expect("a temporary directory can be made");
+    let saved = saved(folder.path(), &serde_json::from_str(SAVED).expect("it is JSON"));
+    let mut pages = Pages::default();
+    pages.compare("matched.txt", &stdout(&["report", &saved]));
+}
+
+#[test]
+fn what_needs_no_cluster() {
+    let mut pages = Pages::default();
+    let example = "../docs/examples/three-tiers";
+    let manifests = format!("{example}/manifests");
+    pages.compare("map.txt", &stdout(&["map", &manifests]));
+    pages.compare("map.md", &stdout(&["map", &manifests, "--format", "markdown"]));
+    pages.compare("explain.txt", &stdout(&["explain", "shop/web -> shop/db tcp/5432", "-f", &manifests]));
+    pages.compare("mutate.txt", &stdout(&["mutate", example]));
+    pages.compare("faults.txt", &stdout(&["faults", "--list"]));
+}

@@ -51,7 +51,7 @@ fn cluster(directory: &Path, version: &'static str) -> String {
 fn a_plugin_that_is_known_to_differ_is_warned_of() {
     let output = flowproof(&["lint", "--cni", "cilium", "../scenarios/addresses"]);
     assert!(output.status.success(), "a warning only: {}", stderr(&output));
-    for part in ["warning: cilium is known to be different here", "issues/9209"] {
+    for part in ["warning: cilium is known to differ from the API here", "issues/9209"] {
         assert!(stderr(&output).contains(part), "{}", stderr(&output));
     }
     let output = flowproof(&["lint", "--cni", "cilium", "../scenarios/ports"]);

@@ -87,8 +87,10 @@ pub fn warnings(scenario: &Scenario, deviations: &[Deviation]) -> Vec<Problem> {
         };
         let expected =
             scenario.steps[*step].expectations.iter().find(|expected| expected.flow.to_string() == *flow)?;
-        let message =
-            format!("{} is known to be different here: it {does} {flow} over {family}{more}", entry.cni);
+        let message = format!(
+            "{} is known to differ from the API here: it {does} {flow} over {family}{more}",
+            entry.cni
+        );
         let mut problem = Problem::new(expected.at.clone(), 1, message).warning();
         problem.hint(entry.explanation());
         Some(problem)

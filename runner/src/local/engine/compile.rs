@@ -553,12 +553,16 @@ impl<'a> Compiler<'a> {
             block.remove_all(&networks(except));
         }
         if self.has(Fault::BlockMissesPods) {
-            let mut pods = Addresses::default();
-            let addresses = self.perceived.view.pods.values().flat_map(|pod| &pod.addresses);
-            addresses.for_each(|address| pods.add(*address));
-            block.remove_all(&pods);
+            block.remove_all(&self.pod_addresses());
         }
         block
+    }
+
+    fn pod_addresses(&self) -> Addresses {
+        let mut pods = Addresses::default();
+        let addresses = self.perceived.view.pods.values().flat_map(|pod| &pod.addresses);
+        addresses.for_each(|address| pods.add(*address));
+        pods
     }
 
     /// Pods that selectors can find: those on their node's network are not among them (39).

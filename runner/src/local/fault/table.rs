@@ -145,6 +145,8 @@ pub enum Fault {
     PolicyEverywhere,
     /// The Baseline tier decides before the policies of namespaces.
     BaselineFirst,
+    /// The Baseline tier decides before the policies of namespaces, and denies isolated pods what it passes on.
+    BaselinePassDenies,
     /// For pods that a NetworkPolicy isolates the Admin tier has no say.
     AdminLast,
     /// On one node, an Accept of the Admin tier for egress skips the destination's ingress policies.
@@ -429,6 +431,9 @@ pub(super) const FAULTS: &[FaultInfo] = &[
     FaultInfo { fault: Fault::BaselineFirst, name: "baseline-first", id: "F54", category: Category::Translation, effect: Effect::Both,
         summary: "the Baseline tier decides before the policies of namespaces",
         references: &["kubernetes-sigs/kube-network-policies@2966c95", "kubernetes-sigs/kube-network-policies@d294adc"] },
+    FaultInfo { fault: Fault::BaselinePassDenies, name: "baseline-pass-denies", id: "F54b", category: Category::Translation, effect: Effect::Both,
+        summary: "the Baseline tier decides before the policies of namespaces, and denies isolated pods what it passes on",
+        references: &["cilium/cilium@v1.20.0"] },
     FaultInfo { fault: Fault::AdminLast, name: "admin-last", id: "F54", category: Category::Translation, effect: Effect::Both,
         summary: "for pods that a NetworkPolicy isolates the Admin tier has no say",
         references: &["kubernetes-sigs/kube-network-policies@5f419a2"] },

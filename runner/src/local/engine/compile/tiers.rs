@@ -54,7 +54,9 @@ impl<'a> Compiler<'a> {
         let namespaced = || self.namespaced(pod, direction);
         let tier = |tier, next| self.tier(tier, pod, direction, next);
         match self.fault {
-            Some(Fault::BaselineFirst) => tier(Tier::Admin, tier(Tier::Baseline, namespaced())),
+            Some(Fault::BaselineFirst | Fault::BaselinePassDenies) => {
+                tier(Tier::Admin, tier(Tier::Baseline, namespaced()))
+            }
             Some(Fault::AdminLast) => namespaced().or_else(|| tier(Tier::Admin, tier(Tier::Baseline, None))),
             _ => tier(Tier::Admin, namespaced().or_else(|| tier(Tier::Baseline, None))),
         }
@@ -84,6 +86,7 @@ impl<'a> Compiler<'a> {
         if given.is_empty() {
             return next;
         }
+        let isolated = next.is_some();
         let pass = next.map_or(Action::Allow, |next| Action::Goto(Arc::new(next)));
         let mut rules = Vec::new();
         for (rule, peers) in given {
@@ -91,6 +94,9 @@ impl<'a> Compiler<'a> {
                 (Then::Accept, _) => Action::Allow,
                 (Then::Deny, _) | (Then::Pass, Some(Fault::PassDenies)) => Action::Deny,
                 (Then::Pass, Some(Fault::PassIgnored)) => continue,
+                (Then::Pass, Some(Fault::BaselinePassDenies)) if tier == Tier::Baseline && isolated => {
+                    Action::Deny
+                }
                 (Then::Pass, _) => pass.clone(),
             };
             let clause = Clause { peers: peers.clone(), ports: rule.ports.clone() };
@@ -154,7 +160,11 @@ impl<'a> Compiler<'a> {
                         !self.has(Fault::HostBitsMatchNothing) || **network == network.trunc()
                     };
                     let list: Vec<IpNet> = list.iter().filter(exact).map(IpNet::trunc).collect();
-                    all.add_all(&networks(&list));
+                    let mut listed = networks(&list);
+                    if self.has(Fault::BlockMissesPods) {
+                        listed.remove_all(&self.pod_addresses());
+                    }
+                    all.add_all(&listed);
                 }
                 Peer::Pods(selected) => {
                     for pod in self.peer_pods() {

@@ -78,9 +78,11 @@ pub fn text(report: &Report) -> String {
 pub fn markdown(report: &Report, outcome: &Outcome) -> String {
     let cluster = &outcome.cluster;
     let mut text = format!(
-        "{} on Kubernetes {}, {}; flowproof {}, {}\n\n| capability | status | flows | note |\n|---|---|---|---|\n",
+        "{} on {}, {}; flowproof {}, {}\n\n| capability | status | flows | note |\n|---|---|---|---|\n",
         cluster.cni,
-        cluster.version,
+        cluster
+            .kubernetes()
+            .map_or("the local cluster".to_owned(), |version| format!("Kubernetes {version}")),
         count(report.nodes.len()),
         outcome.flowproof,
         outcome.started.split('T').next().unwrap_or_default(),

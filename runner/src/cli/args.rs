@@ -470,7 +470,7 @@ pub struct LintArgs {
     /// The Kubernetes version they are meant for, such as 1.36; what only other versions reject is a warning
     #[arg(long, value_name = "VERSION", conflicts_with_all = ["context", "kubeconfig"])]
     pub kubernetes: Option<Version>,
-    /// The release channel of the ClusterNetworkPolicy CRD
+    /// The release channel of the definition of cluster policies
     #[arg(long, value_enum, default_value = "standard")]
     pub channel: ChannelChoice,
     /// The network plugin they are meant for, such as cilium: warn where it is known to differ from the API

@@ -158,7 +158,7 @@ fn facts(outcome: &Outcome) -> Vec<(&'static str, String)> {
     vec![
         ("run", format!("{}, {started}Z, {}", outcome.run, seconds(outcome.took_ms))),
         ("cluster", format!("{} {}{server}", cluster.kind, cluster.context)),
-        ("Kubernetes", cluster.version.clone()),
+        ("Kubernetes", cluster.kubernetes().unwrap_or_default().to_owned()),
         ("network plugin", cluster.cni.clone()),
         ("nodes", nodes.collect::<Vec<_>>().join("; ")),
         ("arguments", outcome.arguments.join(" ")),

@@ -60,7 +60,7 @@ impl Live {
                 }
             }
             Progress::Deploying { lane, pods } => {
-                self.bar(*lane, &format!("starting {}", super::counted(*pods, "prober", "probers")))
+                self.bar(*lane, &format!("starting {}", super::counted(*pods, "prober", "probers")));
             }
             Progress::Playing { lane, claim, phase, agree, flows } => {
                 let doing = match phase {

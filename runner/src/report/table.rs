@@ -170,9 +170,8 @@ fn parts<'a>(columns: &BTreeSet<Column<'a>>) -> Vec<Vec<Column<'a>>> {
     }
     let kind = |(target, _): &Column<'_>| match target.split_once(' ') {
         Some(("service", _)) => 1,
-        Some(_) => 2,
         None if target.contains('/') => 0,
-        None => 2,
+        _ => 2,
     };
     let mut parts = Vec::new();
     for wanted in 0..3 {

@@ -80,6 +80,14 @@ pub struct ClusterOutcome {
     pub nodes: Vec<NodeOutcome>,
 }
 
+impl ClusterOutcome {
+    /// The version of Kubernetes; `None` of the local cluster, which is none.
+    #[must_use]
+    pub fn kubernetes(&self) -> Option<&str> {
+        (self.kind != "local").then_some(self.version.as_str())
+    }
+}
+
 /// A node of a run's cluster. What the cluster does not tell is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeOutcome {

@@ -11,6 +11,7 @@ use hickory_proto::{
     rr::{Name, RData, Record, RecordType},
 };
 use hickory_server::{
+    Server,
     server::{Request, RequestHandler, ResponseHandler, ResponseInfo},
     zone_handler::MessageResponseBuilder,
 };
@@ -18,9 +19,10 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     os::fd::OwnedFd,
+    thread,
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// As long as a name may be used: short, since the cluster changes while it is watched.
 const TTL_S: u32 = 5;
@@ -31,7 +33,8 @@ const IDLE: Duration = Duration::from_secs(5);
 /// Answers that may wait for a slow TCP client.
 const WAITING: usize = 16;
 
-/// Serves the zone on port 53 of a pod's addresses until the world ends.
+/// Serves the zone on port 53 of a pod's addresses until the world ends, on a thread of its own: while the world works out rules it
+/// answers nobody, and a DNS server that answers late looks like a network that blocks.
 pub(super) async fn serve(
     network: &OwnedFd,
     addresses: &[IpAddr],
@@ -44,18 +47,34 @@ pub(super) async fn serve(
             .collect::<io::Result<Vec<_>>>()
     })
     .await?;
-    let mut server = hickory_server::Server::new(Zone { view });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (started, starts) = oneshot::channel();
+    thread::Builder::new().name("dns".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            let server = register(sockets, Zone { view });
+            let (server, outcome) = match server {
+                Ok(server) => (Some(server), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            // Nobody waits for the outcome when the world is ending.
+            let _ = started.send(outcome);
+            if let Some(mut server) = server {
+                let _ = server.block_until_done().await;
+            }
+        });
+    })?;
+    starts.await.unwrap_or_else(|_| Err(io::Error::other("the thread of the cluster DNS panicked")))
+}
+
+fn register(sockets: Vec<(UdpSocket, TcpListener)>, zone: Zone) -> io::Result<Server<Zone>> {
+    let mut server = Server::new(zone);
     for (udp, tcp) in sockets {
         udp.set_nonblocking(true)?;
         tcp.set_nonblocking(true)?;
         server.register_socket(tokio::net::UdpSocket::from_std(udp)?);
         server.register_listener(tokio::net::TcpListener::from_std(tcp)?, IDLE, WAITING);
     }
-    tokio::spawn(async move {
-        // It ends with the world.
-        let _ = server.block_until_done().await;
-    });
-    Ok(())
+    Ok(server)
 }
 
 struct Zone {

@@ -8,6 +8,10 @@ use crate::report::counted;
 use flowproof_core::scenario::Scenario;
 use std::fmt::Write as _;
 
+/// With fewer mismatched flows than this a fault that explains all of them may be another one than the network's: of the faults that were
+/// left out of the library (`runner/benches/diagnose --leave-out`) most of those for which another one was named had fewer.
+const FEW: usize = 10;
+
 /// Flows of a likeness that are shown.
 const FLOWS: usize = 5;
 
@@ -61,6 +65,11 @@ fn headline(diagnosis: &Diagnosis) -> String {
     match (diagnosis.mismatched, diagnosis.likenesses.first()) {
         (0, _) => format!("diagnosis: nothing to explain: no flow is mismatched{unclear}"),
         (_, None) => format!("diagnosis: none of the known faults looks like this: {mismatched}{unclear}"),
+        (count, Some(best)) if best.fits() && count < FEW => {
+            format!(
+                "diagnosis: a known fault explains all of this, but {mismatched} are few: others may do so, too{unclear}"
+            )
+        }
         (_, Some(best)) if best.fits() => {
             format!("diagnosis: a known fault explains all of this: {mismatched}{unclear}")
         }

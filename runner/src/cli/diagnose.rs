@@ -43,7 +43,7 @@ pub async fn run(args: &DiagnoseArgs) -> Result<u8, Failure> {
         Suspect::everywhere().filter(|suspect| !without.contains(&suspect.fault)).collect();
     let mut diagnosis = diagnosed(&outcome, &known, &suspects)?;
     for _ in 0..if args.refine { MOST_ROUNDS } else { 0 } {
-        let Some(test) = text::tests(&diagnosis, &known).into_iter().next() else { break };
+        let Some(test) = text::tests(&diagnosis, &known).next() else { break };
         if outcome.scenarios.iter().any(|played| played.file == test.file) {
             break;
         }
@@ -109,6 +109,6 @@ pub fn add_to(outcome: &mut Outcome, scenarios: &[Scenario]) {
     let observed = Observed::of(outcome, scenarios);
     if observed.counts().0 > 0 {
         let diagnosis = diagnose::diagnose(&observed);
-        diagnosis.add_to(outcome);
+        text::add_to(outcome, &diagnosis);
     }
 }

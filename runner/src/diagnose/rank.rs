@@ -3,10 +3,9 @@
 use super::{
     observed::{Observed, Would},
     suspect::{Place, Suspect},
-    text,
 };
 use crate::local::fault::FaultInfo;
-use flowproof_core::outcome::{FlowOutcome, Outcome};
+use flowproof_core::outcome::FlowOutcome;
 use serde::Serialize;
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -77,7 +76,8 @@ pub struct Explained {
 }
 
 impl Explained {
-    fn of(file: &str, step: &str, flow: &FlowOutcome) -> Self {
+    /// A flow of a step of a file.
+    pub(super) fn of(file: &str, step: &str, flow: &FlowOutcome) -> Self {
         let flow = format!("{} ({})", flow.flow, flow.family);
         Self { file: file.to_owned(), step: step.to_owned(), flow }
     }
@@ -97,24 +97,6 @@ impl Likeness {
 }
 
 impl Diagnosis {
-    /// Adds it to the outcome that it is of: in a few lines, and to each flow that a fault explains that fault's name.
-    pub fn add_to(&self, outcome: &mut Outcome) {
-        outcome.diagnosis = text::brief(self);
-        let mut names: BTreeMap<Explained, String> = BTreeMap::new();
-        for likeness in &self.likenesses {
-            for explained in &likeness.flows {
-                names.entry(explained.clone()).or_insert_with(|| text::names(&likeness.suspects[0]));
-            }
-        }
-        for scenario in &mut outcome.scenarios {
-            for step in scenario.steps.iter_mut().chain(&mut scenario.restore) {
-                for flow in &mut step.flows {
-                    flow.looks_like = names.get(&Explained::of(&scenario.file, &step.title, flow)).cloned();
-                }
-            }
-        }
-    }
-
     /// Whether some likeness explains everything.
     #[must_use]
     pub fn fits(&self) -> bool {

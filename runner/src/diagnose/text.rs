@@ -2,11 +2,11 @@
 
 use super::{
     apart,
-    rank::{Accused, Diagnosis, Likeness},
+    rank::{Accused, Diagnosis, Explained, Likeness},
 };
 use crate::report::counted;
-use flowproof_core::scenario::Scenario;
-use std::fmt::Write as _;
+use flowproof_core::{outcome::Outcome, scenario::Scenario};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 /// With fewer mismatched flows than this a fault that explains all of them may be another one than the network's: of the faults that were
 /// left out of the library (`runner/benches/diagnose --leave-out`) most of those for which another one was named had fewer.
@@ -40,8 +40,7 @@ pub fn text(diagnosis: &Diagnosis, scenarios: &[Scenario]) -> String {
 }
 
 /// The diagnosis in at most three lines, for the end of a run.
-#[must_use]
-pub fn brief(diagnosis: &Diagnosis) -> Vec<String> {
+fn brief(diagnosis: &Diagnosis) -> Vec<String> {
     let mut lines = vec![headline(diagnosis)];
     if let Some(best) = diagnosis.likenesses.first() {
         lines.push(suspicion(&best.suspects[0]));
@@ -54,6 +53,24 @@ pub fn brief(diagnosis: &Diagnosis) -> Vec<String> {
         lines.push(format!("{}{others}", reach(best, diagnosis)));
     }
     lines
+}
+
+/// Adds a diagnosis to the outcome that it is of: in a few lines, and to each flow that a fault explains that fault's name.
+pub fn add_to(outcome: &mut Outcome, diagnosis: &Diagnosis) {
+    outcome.diagnosis = brief(diagnosis);
+    let mut known: BTreeMap<&Explained, String> = BTreeMap::new();
+    for likeness in &diagnosis.likenesses {
+        for explained in &likeness.flows {
+            known.entry(explained).or_insert_with(|| names(&likeness.suspects[0]));
+        }
+    }
+    for scenario in &mut outcome.scenarios {
+        for step in scenario.steps.iter_mut().chain(&mut scenario.restore) {
+            for flow in &mut step.flows {
+                flow.looks_like = known.get(&Explained::of(&scenario.file, &step.title, flow)).cloned();
+            }
+        }
+    }
 }
 
 fn headline(diagnosis: &Diagnosis) -> String {
@@ -110,7 +127,7 @@ fn suspicion(suspects: &[Accused]) -> String {
 }
 
 /// The names of faults that act together.
-pub(super) fn names(suspects: &[Accused]) -> String {
+fn names(suspects: &[Accused]) -> String {
     suspects.iter().map(|accused| accused.fault.name).collect::<Vec<_>>().join(" and ")
 }
 
@@ -137,16 +154,13 @@ pub struct Telling {
     pub shows: String,
 }
 
-/// What tells the likeliest faults apart: the first two likenesses, and two faults that these flows cannot tell apart.
-#[must_use]
-pub fn tests(diagnosis: &Diagnosis, scenarios: &[Scenario]) -> Vec<Telling> {
-    let firsts = diagnosis.likenesses.iter().map(|likeness| (likeness, 0)).take(2);
+/// What tells the likeliest faults apart: the first two likenesses, and two faults that these flows cannot tell apart. Each one is
+/// looked for when it is asked for, among all scenarios.
+pub fn tests(diagnosis: &Diagnosis, scenarios: &[Scenario]) -> impl Iterator<Item = Telling> {
+    let firsts = diagnosis.likenesses.iter().map(|likeness| (likeness, 0)).take(2).collect::<Vec<_>>();
     let alike = diagnosis.likenesses.iter().find(|likeness| likeness.suspects.len() > 1);
-    let pairs = [
-        firsts.collect(),
-        alike.iter().flat_map(|likeness| [(*likeness, 0), (*likeness, 1)]).collect::<Vec<_>>(),
-    ];
-    pairs.iter().filter_map(|pair| telling(pair, scenarios)).collect()
+    let alike = alike.into_iter().flat_map(|likeness| [(likeness, 0), (likeness, 1)]).collect();
+    [firsts, alike].into_iter().filter_map(|pair| telling(&pair, scenarios))
 }
 
 fn telling(pair: &[(&Likeness, usize)], scenarios: &[Scenario]) -> Option<Telling> {

@@ -7,7 +7,7 @@ use crate::{
     sources::{self, STDIN},
 };
 use flowproof_core::{
-    parse::{self, Deviation, DeviationSubject, Loaded, MAX_FILE_BYTES, MAX_MANIFEST_BYTES},
+    parse::{self, Deviation, Loaded, MAX_FILE_BYTES, MAX_MANIFEST_BYTES},
     scenario::Scenario,
 };
 use serde_json::{Value, json};
@@ -151,7 +151,7 @@ pub fn known_deviations(paths: &[PathBuf]) -> Result<Vec<Deviation>, Vec<FilePro
         })
     };
     let mut found = read(format!("scenarios/{KNOWN_DEVIATIONS}"), SHIPPED_DEVIATIONS.as_bytes());
-    found.retain(|entry| paths.is_empty() || matches!(entry.subject, DeviationSubject::Fault(_)));
+    found.retain(|entry| paths.is_empty() || entry.fault().is_some());
     let mut unreadable_files = Vec::new();
     let files: BTreeSet<PathBuf> = paths.iter().filter_map(|path| deviations_for(path)).collect();
     for path in files {

@@ -11,7 +11,7 @@ use crate::{
 };
 use flowproof_core::{
     lint,
-    parse::{Deviation, DeviationSubject, Problem, Severity},
+    parse::{Deviation, Problem, Severity},
     plan,
     policy::ApiServer,
 };
@@ -93,9 +93,9 @@ async fn api_server(args: &LintArgs) -> Result<ApiServer, Failure> {
 
 /// How a network plugin is known to differ, in whatever version.
 fn known_of(cni: &str, args: &LintArgs) -> Result<Vec<Deviation>, Failure> {
-    let all = scenarios::known_deviations(&args.paths).map_err(|wrong| super::run::problems(&wrong))?;
-    let known: BTreeSet<&str> =
-        all.iter().filter(|entry| is_fault(entry)).map(|entry| entry.cni.as_str()).collect();
+    let mut all = scenarios::known_deviations(&args.paths).map_err(|wrong| super::run::problems(&wrong))?;
+    all.retain(|entry| entry.fault().is_some());
+    let known: BTreeSet<&str> = all.iter().map(|entry| entry.cni.as_str()).collect();
     if !known.contains(cni) {
         let known: Vec<&str> = known.into_iter().collect();
         return Err(Failure::usage(format!("no fault is known of a network plugin '{cni}'")).hint(format!(
@@ -103,11 +103,8 @@ fn known_of(cni: &str, args: &LintArgs) -> Result<Vec<Deviation>, Failure> {
             known.join(", ")
         )));
     }
-    Ok(all.into_iter().filter(|entry| entry.cni == cni && is_fault(entry)).collect())
-}
-
-fn is_fault(entry: &Deviation) -> bool {
-    matches!(entry.subject, DeviationSubject::Fault(_))
+    all.retain(|entry| entry.cni == cni);
+    Ok(all)
 }
 
 /// What was passed over, on stderr.

@@ -9,7 +9,7 @@ use crate::local::fault::Fault;
 use flowproof_core::{
     flow::{Expectation, Family, Flow},
     generate,
-    parse::{self, Deviation, DeviationSubject, Problem},
+    parse::{self, Deviation, Problem},
     scenario::{Change, Manifest, Scenario},
     snapshot::Snapshot,
     trial::{settle::Known, site::Site},
@@ -34,10 +34,7 @@ impl<'a> Deviating<'a> {
 
     fn on(stage: &Stage, scenario: &Scenario, deviations: &'a [Deviation]) -> Self {
         let mut flows = BTreeMap::new();
-        let faults = deviations.iter().filter_map(|entry| match &entry.subject {
-            DeviationSubject::Fault(name) => Some((entry, Fault::named(name).ok()?)),
-            DeviationSubject::Flows { .. } => None,
-        });
+        let faults = deviations.iter().filter_map(|entry| Some((entry, Fault::named(entry.fault()?).ok()?)));
         for (entry, fault) in faults.filter(|_| !scenario.live) {
             let suspect = Suspect { fault, place: Place::Everywhere };
             let Ok(script) = Script::of(scenario, stage, Some(fault)) else { continue };

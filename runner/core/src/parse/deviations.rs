@@ -89,6 +89,15 @@ impl Deviation {
         }
     }
 
+    /// The fault that it names; `None` when it names flows.
+    #[must_use]
+    pub fn fault(&self) -> Option<&str> {
+        match &self.subject {
+            Subject::Fault(name) => Some(name),
+            Subject::Flows { .. } => None,
+        }
+    }
+
     /// The reason and where it is documented, for a report.
     #[must_use]
     pub fn explanation(&self) -> String {

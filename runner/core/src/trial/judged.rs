@@ -18,7 +18,6 @@ use crate::{
     outcome::{
         Captured, ContradictionsOutcome, Evidence, FlowOutcome, HinderedOutcome, PoliciesSay, StepOutcome,
     },
-    parse::DeviationSubject,
     policy::{Derivation, Finding},
     scenario::{Scenario, Topology, Wanted},
     selector::Selector,
@@ -129,7 +128,7 @@ pub fn flow(done: &Done<'_>, awaited: &Awaited<'_>, ground: &Ground<'_>) -> Flow
     };
     let mut verdict = assessment.verdict(expectation, &around);
     // A fault only suggests what the network does; an entry that names flows says it.
-    let named = |known: &Known<'_>| matches!(known.entry.subject, DeviationSubject::Flows { .. });
+    let named = |known: &Known<'_>| known.entry.fault().is_none();
     if awaited.known.as_ref().is_some_and(named) && verdict.kind == Kind::Matched {
         verdict = Verdict { kind: Kind::Mismatched, reason: Reason::NoLongerDeviates };
     }

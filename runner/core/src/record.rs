@@ -118,7 +118,7 @@ impl FlowRecord {
     /// Longest time to an answer, over all answered attempts.
     #[must_use]
     pub fn longest_answer(&self) -> Option<Duration> {
-        self.answered().map(|run| run.max).max()
+        self.longest_answer_since(Moment(i64::MIN))
     }
 
     /// Longest time to an answer, over all attempts that went on being answered after a moment.

@@ -378,7 +378,7 @@ impl Book {
         }
         let over_udp = |tracked: &&Tracked| {
             let Flow { target, transport, .. } = &tracked.planned.flow;
-            *target == this.planned.flow.target && matches!(transport, Transport::Udp | Transport::DnsUdp)
+            matches!(transport, Transport::Udp | Transport::DnsUdp) && *target == this.planned.flow.target
         };
         let since = from - SLOW_FOR;
         let slowest = self

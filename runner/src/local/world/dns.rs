@@ -51,15 +51,13 @@ pub(super) async fn serve(
     let (started, starts) = oneshot::channel();
     thread::Builder::new().name("dns".to_owned()).spawn(move || {
         runtime.block_on(async {
-            let server = register(sockets, Zone { view });
-            let (server, outcome) = match server {
-                Ok(server) => (Some(server), Ok(())),
-                Err(error) => (None, Err(error)),
-            };
-            // Nobody waits for the outcome when the world is ending.
-            let _ = started.send(outcome);
-            if let Some(mut server) = server {
-                let _ = server.block_until_done().await;
+            // Nobody waits to hear how it started when the world is ending.
+            match register(sockets, Zone { view }) {
+                Err(error) => drop(started.send(Err(error))),
+                Ok(mut server) => {
+                    let _ = started.send(Ok(()));
+                    let _ = server.block_until_done().await;
+                }
             }
         });
     })?;

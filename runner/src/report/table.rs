@@ -7,6 +7,7 @@ use flowproof_core::{
     outcome::{
         Canary, Conclusion, End, FlowOutcome, Outcome, ScenarioOutcome, StepOutcome, WatchOutcome, What,
     },
+    reach::is_workload,
     verdict::Kind,
 };
 use std::{
@@ -168,9 +169,9 @@ fn parts<'a>(columns: &BTreeSet<Column<'a>>) -> Vec<Vec<Column<'a>>> {
     if all.len() <= COLUMNS_WITH_WORDS {
         return vec![all];
     }
-    let kind = |(target, _): &Column<'_>| match target.split_once(' ') {
-        Some(("service", _)) => 1,
-        None if target.contains('/') => 0,
+    let kind = |(target, _): &Column<'_>| match *target {
+        pod if is_workload(pod) => 0,
+        service if service.starts_with("service ") => 1,
         _ => 2,
     };
     let mut parts = Vec::new();

@@ -193,7 +193,7 @@ fn names(found: &[String], field: &str) -> bool {
         kept
     };
     found.iter().any(|error| {
-        if error.contains("duplicate key") {
+        if error.contains("duplicate key '") && error.ends_with('\'') {
             return true;
         }
         let path = &dotted(error.split(": ").next().unwrap_or_default());

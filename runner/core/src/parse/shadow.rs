@@ -81,7 +81,7 @@ pub(super) fn read(
                 .add(
                     &node.at,
                     format!(
-                        "{name} is not a shadow, and '{}' stands for the live namespace '{live}'",
+                        "{name} is not a shadow, but '{}' is the live namespace '{live}'",
                         name.namespace
                     ),
                 )

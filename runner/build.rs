@@ -1,11 +1,12 @@
 //! Builds the prober as a static program, packs it into a smaller one, and hands both to the runner, which carries them as bytes:
-//! `flowproof-prober` and `flowproof-prober-packed` in `OUT_DIR`.
+//! `flowproof-prober` and `flowproof-prober-packed` in `OUT_DIR`, and for further targets the same names with `-TARGET` behind them.
+//! `probers.rs` there lists them.
 //!
 //! | variable | meaning |
 //! |---|---|
 //! | `FLOWPROOF_PROBER` | a finished prober to carry instead: for cross builds and packagers |
 //! | `FLOWPROOF_PROBER_PACKED` | the same prober, packed already: where programs for its machine cannot be linked, as on macOS |
-//! | `FLOWPROOF_PROBER_TARGET` | the target that it is for, e.g. `x86_64-unknown-linux-musl`; the runner's if unset |
+//! | `FLOWPROOF_PROBER_TARGET` | the target that it is for, e.g. `x86_64-unknown-linux-musl`; several, with commas, for a cluster of several architectures; the runner's own if unset |
 //!
 //! The same sources give the same bytes wherever they lie: paths are remapped and nothing of the outer build's
 //! environment gets in.
@@ -14,6 +15,7 @@ use lzma_rust2::{LzmaOptions, LzmaWriter};
 use std::{
     env,
     ffi::OsString,
+    fmt::Write as _,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -31,29 +33,44 @@ fn embed() -> Result<(), String> {
         println!("cargo::rerun-if-env-changed={variable}");
     }
     let out = PathBuf::from(required("OUT_DIR")?);
-    let build = Build::new(&out)?;
-    let program = match given("FLOWPROOF_PROBER") {
-        Some(given) => given,
-        None => build.prober()?,
-    };
-    let read = |program: &Path| {
-        fs::read(program)
-            .map_err(|error| format!("the prober at {} cannot be read: {error}", program.display()))
-    };
-    let prober = read(&program)?;
-    let compressed = out.join("flowproof-prober.lzma");
-    let write = |name: &Path, bytes: &[u8]| {
-        fs::write(name, bytes).map_err(|error| format!("{} cannot be written: {error}", name.display()))
-    };
-    let packed = if let Some(given) = given("FLOWPROOF_PROBER_PACKED") {
-        given
-    } else {
-        let bytes = compress(&prober).map_err(|error| format!("the prober cannot be compressed: {error}"))?;
-        write(&compressed, &bytes)?;
-        build.unpack(&compressed)?
-    };
-    write(&out.join("flowproof-prober-packed"), &read(&packed)?)?;
-    write(&out.join("flowproof-prober"), &prober)
+    let own = env::var("TARGET").map_err(|error| error.to_string())?;
+    let targets = env::var("FLOWPROOF_PROBER_TARGET").unwrap_or_else(|_| own.clone());
+    let mut list = String::new();
+    for (index, target) in targets.split(',').map(str::trim).enumerate() {
+        let build = Build::new(&out, target, &own)?;
+        let ending = if index == 0 { String::new() } else { format!("-{target}") };
+        let given = |variable| given(variable).filter(|_| index == 0);
+        let program = match given("FLOWPROOF_PROBER") {
+            Some(given) => given,
+            None => build.prober()?,
+        };
+        let prober = read(&program)?;
+        let packed = if let Some(given) = given("FLOWPROOF_PROBER_PACKED") {
+            given
+        } else {
+            let compressed = out.join(format!("flowproof-prober{ending}.lzma"));
+            let bytes =
+                compress(&prober).map_err(|error| format!("the prober cannot be compressed: {error}"))?;
+            write(&compressed, &bytes)?;
+            build.unpack(&compressed)?
+        };
+        let names = [format!("flowproof-prober{ending}"), format!("flowproof-prober-packed{ending}")];
+        write(&out.join(&names[0]), &prober)?;
+        write(&out.join(&names[1]), &read(&packed)?)?;
+        let include = names.map(|name| format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}\"))"));
+        writeln!(list, "    ({}, {}),", include[0], include[1]).map_err(|error| error.to_string())?;
+    }
+    let list =
+        format!("/// Each prober, and the same packed.\nstatic BUILT: &[(&[u8], &[u8])] = &[\n{list}];\n");
+    write(&out.join("probers.rs"), list.as_bytes())
+}
+
+fn read(program: &Path) -> Result<Vec<u8>, String> {
+    fs::read(program).map_err(|error| format!("the prober at {} cannot be read: {error}", program.display()))
+}
+
+fn write(name: &Path, bytes: &[u8]) -> Result<(), String> {
+    fs::write(name, bytes).map_err(|error| format!("{} cannot be written: {error}", name.display()))
 }
 
 /// A finished program that a variable names.
@@ -75,18 +92,30 @@ fn compress(program: &[u8]) -> io::Result<Vec<u8>> {
 /// Builds programs for pods with a cargo of its own.
 struct Build<'a> {
     root: PathBuf,
-    target: String,
+    target: &'a str,
+    linker: Linker,
     out: &'a Path,
 }
 
+/// What links a program for pods.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Linker {
+    /// This machine's C compiler.
+    OfTheMachine,
+    /// The one that comes with rustc, which links for every architecture.
+    OfRustc,
+}
+
 impl<'a> Build<'a> {
-    fn new(out: &'a Path) -> Result<Self, String> {
+    fn new(out: &'a Path, target: &'a str, own: &str) -> Result<Self, String> {
         let runner = PathBuf::from(required("CARGO_MANIFEST_DIR")?);
         let root = runner.parent().filter(|root| root.join("prober/Cargo.toml").exists()).ok_or(
             "the prober's sources are not beside the runner's: build flowproof in its own repository",
         )?;
-        let target = env::var("FLOWPROOF_PROBER_TARGET").or_else(|_| env::var("TARGET"));
-        Ok(Self { root: root.to_owned(), target: target.map_err(|error| error.to_string())?, out })
+        let architecture = |target: &str| target.split('-').next().map(str::to_owned);
+        let same = architecture(target) == architecture(own);
+        let linker = if same { Linker::OfTheMachine } else { Linker::OfRustc };
+        Ok(Self { root: root.to_owned(), target, linker, out })
     }
 
     /// The prober, linked statically.
@@ -109,6 +138,9 @@ impl<'a> Build<'a> {
         flags.extend(self.target.ends_with("-musl").then_some("-Clink-self-contained=no"));
         let mut cargo = self.cargo("prober/unpack/Cargo.toml", "unpack-target", &flags)?;
         cargo.arg("--release").env("FLOWPROOF_PACKED", compressed);
+        if self.linker == Linker::OfRustc {
+            cargo.env("FLOWPROOF_LINKER", "rust-lld");
+        }
         self.run(cargo)?;
         Ok(self.built("unpack-target", "release", "flowproof-unpack"))
     }
@@ -122,10 +154,11 @@ impl<'a> Build<'a> {
     fn cargo(&self, manifest: &str, target_dir: &str, more: &[&str]) -> Result<Command, String> {
         let target_dir = self.out.join(target_dir);
         let mut cargo = Command::new(required("CARGO")?);
-        cargo.args(["build", "--target", &self.target, "--manifest-path"]).arg(self.root.join(manifest));
+        cargo.args(["build", "--target", self.target, "--manifest-path"]).arg(self.root.join(manifest));
         cargo.arg("--target-dir").arg(&target_dir);
         clear_environment(&mut cargo);
         let mut flags = flags(&self.root, &target_dir);
+        flags.extend((self.linker == Linker::OfRustc).then(|| "-Clinker=rust-lld".to_owned()));
         flags.extend(more.iter().map(|flag| (*flag).to_owned()));
         cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         Ok(cargo)
@@ -142,14 +175,14 @@ impl<'a> Build<'a> {
         let log = log.lines().collect::<Vec<_>>();
         let end = log[log.len().saturating_sub(40)..].join(" | ");
         Err(format!(
-            "the prober does not build for {} (a static program needs the C library's static form; with rustup, \
-             FLOWPROOF_PROBER_TARGET=x86_64-unknown-linux-musl brings its own): {end}",
+            "the prober does not build for {0} (a static program needs the C library's static form; with rustup, a target such as \
+             x86_64-unknown-linux-musl brings its own, and `rustup target add {0}` installs one): {end}",
             self.target
         ))
     }
 
     fn built(&self, target_dir: &str, profile: &str, name: &str) -> PathBuf {
-        self.out.join(target_dir).join(&self.target).join(profile).join(name)
+        self.out.join(target_dir).join(self.target).join(profile).join(name)
     }
 }
 

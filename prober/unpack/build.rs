@@ -3,6 +3,7 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `FLOWPROOF_PACKED` | the prober, compressed with LZMA (`.lzma`); without it the program carries nothing and only says so |
+//! | `FLOWPROOF_LINKER` | `rust-lld` if that links the program; otherwise a C compiler does |
 
 use std::{env, fs, path::PathBuf};
 
@@ -17,7 +18,11 @@ fn main() {
     };
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("build scripts run under cargo"));
     fs::write(out.join("packed"), packed).expect("OUT_DIR can be written to");
-    for argument in ["-nostartfiles", "-nostdlib", "-static", "-no-pie"] {
+    println!("cargo::rerun-if-env-changed=FLOWPROOF_LINKER");
+    // A linker brings no start code, and does not know how to be told so.
+    let lld = env::var("FLOWPROOF_LINKER").is_ok_and(|linker| linker == "rust-lld");
+    let arguments = ["-nostartfiles", "-nostdlib", "-static", "-no-pie"];
+    for argument in arguments.into_iter().skip(usize::from(lld)) {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
 }

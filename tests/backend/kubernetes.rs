@@ -10,7 +10,7 @@ use crate::{
 use anyhow::{Context, Result, bail, ensure};
 use flowproof::{
     cluster::{Cluster, ClusterError, Wait},
-    image::{Image, PROBER, Place, load},
+    image::{Image, Place, Prober, load},
     kube::{Kube, KubeOptions, PullPolicy},
 };
 use futures::future::try_join_all;
@@ -265,7 +265,7 @@ async fn cannot_be_scheduled(kube: Arc<Kube>) -> Result<()> {
 }
 
 async fn loads_into_containerd(Ground { lab, .. }: Ground) -> Result<()> {
-    let image = Image::pack(PROBER, &unique("0.0.0"))?;
+    let image = Image::pack(&[Prober::own().program], &unique("0.0.0"))?;
     let state = lab.kubeconfig();
     let state = state.parent().context("the kubeconfig lies in the cluster's directory")?;
     let pid = fs::read_to_string(state.join("node1/pid"))?;

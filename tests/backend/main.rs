@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 
 /// The local cluster, if this machine lets this user have one.
 fn local(runtime: &Runtime, prober: PathBuf) -> Option<Arc<dyn Cluster>> {
-    fs::write(&prober, image::PROBER).expect("the prober can be written");
+    fs::write(&prober, image::Prober::own().program).expect("the prober can be written");
     fs::set_permissions(&prober, fs::Permissions::from_mode(0o755)).expect("it can be made executable");
     let options = LocalOptions { prober: Some(prober), ..LocalOptions::default() };
     match runtime.block_on(LocalCluster::start(&options)) {

@@ -17,6 +17,9 @@ mod check;
 mod inside;
 mod manifests;
 mod network;
+mod registry;
+#[path = "../registry/server.rs"]
+mod server;
 mod shadows;
 mod shipped;
 mod surroundings;
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
             trials.extend(surroundings::trials(&Network::named(name)));
             trials.extend(shadows::trials(&Network::named(name)));
             trials.push(inside::trial(&Network::named(name)));
+            trials.push(registry::trial(&Network::named(name)));
         }
         None => trials.push(
             Trial::test("wrong surroundings: they need a network that enforces", || Ok(()))

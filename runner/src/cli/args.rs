@@ -57,8 +57,8 @@ pub enum Command {
     Map(MapArgs),
     /// Remove what earlier runs left behind
     Clean(CleanArgs),
-    /// Save the prober's image (or flowproof's own) as an archive, or load it into kind, k3s or containerd
-    Image(ImageArgs),
+    /// Save the prober's image (or flowproof's own) as an archive, load it into kind, k3s or containerd, or push it to a registry
+    Image(super::image::ImageArgs),
     /// Print manifests that run flowproof inside a cluster, for kubectl apply -f -
     Manifest(ManifestArgs),
     /// Print the JSON Schema of scenario files
@@ -666,46 +666,6 @@ pub struct CleanArgs {
     /// Which Kubernetes cluster.
     #[command(flatten)]
     pub kube: KubeArgs,
-}
-
-/// `flowproof image`.
-#[derive(Debug, Clone, Args)]
-pub struct ImageArgs {
-    /// What to do with it.
-    #[command(subcommand)]
-    pub command: ImageCommand,
-    /// Use flowproof's own image instead, made of the running program, for `flowproof manifest job`
-    #[arg(long, global = true)]
-    pub runner: bool,
-}
-
-/// What to do with the image.
-#[derive(Debug, Clone, Subcommand)]
-pub enum ImageCommand {
-    /// Write an OCI archive; the same version always gives the same bytes
-    Save {
-        /// The file
-        file: PathBuf,
-    },
-    /// Load it where a cluster finds it
-    Load(ImageLoadArgs),
-    /// Print the image reference
-    Name,
-}
-
-/// `flowproof image load`.
-#[derive(Debug, Clone, Args)]
-#[group(required = true, multiple = false)]
-pub struct ImageLoadArgs {
-    /// Into all nodes of a kind cluster
-    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "kind")]
-    pub kind: Option<String>,
-    /// Into this machine's containerd
-    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "")]
-    pub containerd: Option<String>,
-    /// Into this machine's k3s
-    #[arg(long)]
-    pub k3s: bool,
 }
 
 /// `flowproof manifest`.

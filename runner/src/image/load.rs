@@ -94,11 +94,11 @@ pub async fn load(image: &Image, place: &Place) -> Result<(), LoadError> {
                 arguments.splice(..0, ["-a", address.as_str()]);
             }
             let hint = "containerd's socket usually belongs to root: run this as root, or give its address";
-            run("ctr", &arguments, &image.archive, hint).await
+            run("ctr", &arguments, &image.archive(), hint).await
         }
         Place::K3s => {
             let hint = "k3s runs as root: run this as root on every node";
-            run("k3s", &["ctr", "-n", "k8s.io", "images", "import", "-"], &image.archive, hint).await
+            run("k3s", &["ctr", "-n", "k8s.io", "images", "import", "-"], &image.archive(), hint).await
         }
     }
 }

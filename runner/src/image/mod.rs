@@ -2,32 +2,30 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`archive`] | packs a program into an OCI image archive, the same bytes every time |
+//! | [`oci`] | packs programs into an OCI image, the same bytes every time |
+//! | [`archive`] | writes an image as a file that container engines load |
 //! | [`runner`] | packs the runner with what it needs |
 //! | [`elf`] | reads from a program for which machine it is and whether it is static |
 //! | [`load`] | puts the archive where a cluster finds it: kind, containerd, k3s |
+//! | [`push`] | puts the image into a registry |
+//! | [`carried`] | the probers that were built with this runner |
 
 mod archive;
+mod carried;
 mod elf;
 mod load;
+mod oci;
+mod push;
 mod runner;
 
-pub use archive::{Image, ImageError};
+pub use carried::{Prober, probers};
 pub use load::{LoadError, Place, load};
+pub use oci::{Image, ImageError};
+pub use push::{Destination, PushError, Pushed, push};
 pub use runner::runner;
 
-/// The prober that was built with this runner.
-pub const PROBER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/flowproof-prober"));
-
-/// A smaller program that carries [`PROBER`] compressed and becomes it: what a `ConfigMap` holds.
-pub const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/flowproof-prober-packed"));
-
-/// The architecture of [`PROBER`], as nodes and images name it (`amd64`, `arm64`).
-pub fn architecture() -> &'static str {
-    elf::Elf::read(PROBER).and_then(|elf| elf.architecture).unwrap_or("of an unknown architecture")
-}
-
-/// Packs [`PROBER`] under the runner's own version.
+/// Packs the probers that this runner carries under its own version.
 pub fn embedded() -> Result<Image, ImageError> {
-    Image::pack(PROBER, env!("CARGO_PKG_VERSION"))
+    let probers: Vec<_> = probers().iter().map(|prober| prober.program).collect();
+    Image::pack(&probers, env!("CARGO_PKG_VERSION"))
 }

@@ -1,8 +1,8 @@
 //! The runner's own image: the program that runs now, and the libraries that it needs if it is linked dynamically.
 
 use super::{
-    archive::{Content, Image, ImageError},
     elf::Elf,
+    oci::{Content, Image, ImageError, Program},
 };
 use std::{fs, path::Path, process::Command};
 
@@ -17,9 +17,8 @@ pub fn runner() -> Result<Image, ImageError> {
     Image::pack_with(&Content {
         name: "flowproof",
         description: "Proves that a Kubernetes network does what its policies say",
-        program: &program,
-        libraries,
         version: env!("CARGO_PKG_VERSION"),
+        programs: vec![Program { bytes: &program, libraries }],
     })
 }
 

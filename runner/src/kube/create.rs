@@ -58,11 +58,12 @@ impl Kube {
     /// Creates what brings the prober to the pods of a namespace, of which this is one.
     pub(super) async fn deliver_to(&self, pod: &PodSpec) -> Result<(), ClusterError> {
         let labels = object::labels_of(&pod.run, &Labels::new());
-        let Some(object) = self.around().delivery.config_map(pod, labels, self.owner(pod)?) else {
-            return Ok(());
-        };
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &pod.name.namespace);
-        self.create(&api, "configmaps", &object).await.map(drop)
+        let owner = self.owner(pod)?;
+        for object in self.around().delivery.config_maps(pod, &labels, owner.as_ref()) {
+            self.create(&api, "configmaps", &object).await?;
+        }
+        Ok(())
     }
 
     /// Creates a Service and returns its cluster IPs.

@@ -4,7 +4,7 @@
 //! 1 MiB, and the packed prober is less. Nothing of the image that such pods are made of runs.
 
 use super::connect::KubeOptions;
-use crate::{cluster::PodSpec, image::PACKED};
+use crate::{cluster::PodSpec, image::Prober};
 use k8s_openapi::{
     ByteString,
     api::core::v1::{ConfigMap, Node},
@@ -47,8 +47,13 @@ pub enum Deliver {
 pub(super) enum Delivery {
     /// In this image.
     Image(String),
-    /// In a `ConfigMap`, in pods of this image.
-    ConfigMap(String),
+    /// In a `ConfigMap`, in pods of an image that has nothing to do with it.
+    ConfigMap {
+        /// That image.
+        base: String,
+        /// The architecture of each node.
+        nodes: BTreeMap<String, String>,
+    },
 }
 
 impl Delivery {
@@ -66,12 +71,17 @@ impl Delivery {
             return Self::Image(own.to_owned());
         }
         let base = options.base_image.clone().or_else(|| on_all(nodes));
-        Self::ConfigMap(base.unwrap_or_else(|| PULLED.to_owned()))
+        let architecture = |node: &Node| Some(node.status.as_ref()?.node_info.as_ref()?.architecture.clone());
+        let named = |node: &&Node| Some((node.metadata.name.clone()?, architecture(node)?));
+        Self::ConfigMap {
+            base: base.unwrap_or_else(|| PULLED.to_owned()),
+            nodes: nodes.iter().filter_map(named).collect(),
+        }
     }
 
     /// A word to the user, if it is not what is usual.
     pub(super) fn note(&self, options: &KubeOptions) -> Option<String> {
-        let Self::ConfigMap(base) = self else { return None };
+        let Self::ConfigMap { base, .. } = self else { return None };
         let why = if options.deliver == Deliver::ConfigMap || options.base_image.is_some() {
             ""
         } else {
@@ -83,7 +93,7 @@ impl Delivery {
     /// The image of the pods.
     pub(super) fn image(&self) -> &str {
         match self {
-            Self::Image(image) | Self::ConfigMap(image) => image,
+            Self::Image(image) | Self::ConfigMap { base: image, .. } => image,
         }
     }
 
@@ -91,48 +101,59 @@ impl Delivery {
     pub(super) fn program(&self) -> &'static str {
         match self {
             Self::Image(_) => IN_IMAGE,
-            Self::ConfigMap(_) => IN_CONFIG_MAP,
+            Self::ConfigMap { .. } => IN_CONFIG_MAP,
         }
     }
 
     /// Adds to a pod's specification, which has one container, what this needs.
     pub(super) fn mount(&self, spec: &PodSpec, pod: &mut Value) {
-        if let Self::Image(_) = self {
-            return;
-        }
-        let config_map = json!({ "name": name(spec), "defaultMode": MODE });
+        let Self::ConfigMap { nodes, .. } = self else { return };
+        let prober = nodes.get(&spec.node).and_then(|architecture| Prober::of(architecture));
+        let config_map = json!({ "name": name(spec, prober.unwrap_or(Prober::own())), "defaultMode": MODE });
         pod["volumes"] = json!([{ "name": NAME, "configMap": config_map }]);
         let container = &mut pod["containers"][0];
         container["command"] = json!([IN_CONFIG_MAP]);
         container["volumeMounts"] = json!([{ "name": NAME, "mountPath": MOUNTED_AT, "readOnly": true }]);
     }
 
-    /// What a pod needs in its namespace; none with an image.
-    pub(super) fn config_map(
+    /// What the pods of a namespace need there, of which this is one: the prober for each architecture that nodes have; nothing with
+    /// an image.
+    pub(super) fn config_maps(
         &self,
         spec: &PodSpec,
-        labels: BTreeMap<String, String>,
-        owner: Option<OwnerReference>,
-    ) -> Option<ConfigMap> {
-        let Self::ConfigMap(_) = self else { return None };
-        Some(ConfigMap {
+        labels: &BTreeMap<String, String>,
+        owner: Option<&OwnerReference>,
+    ) -> Vec<ConfigMap> {
+        let Self::ConfigMap { nodes, .. } = self else { return Vec::new() };
+        let needed: BTreeSet<&str> = nodes.values().map(String::as_str).collect();
+        let mut probers: Vec<_> = needed.into_iter().filter_map(Prober::of).collect();
+        if probers.is_empty() {
+            probers.push(Prober::own());
+        }
+        let config_map = |prober: &Prober| ConfigMap {
             metadata: ObjectMeta {
-                name: Some(name(spec)),
+                name: Some(name(spec, prober)),
                 namespace: Some(spec.name.namespace.clone()),
-                labels: Some(labels),
-                owner_references: owner.map(|owner| vec![owner]),
+                labels: Some(labels.clone()),
+                owner_references: owner.map(|owner| vec![owner.clone()]),
                 ..ObjectMeta::default()
             },
-            binary_data: Some(BTreeMap::from([(FILE.to_owned(), ByteString(PACKED.to_vec()))])),
+            binary_data: Some(BTreeMap::from([(FILE.to_owned(), ByteString(prober.packed.to_vec()))])),
             // The kubelet does not watch what cannot change.
             immutable: Some(true),
             ..ConfigMap::default()
-        })
+        };
+        probers.into_iter().map(config_map).collect()
     }
 }
 
-fn name(spec: &PodSpec) -> String {
-    spec.shadow.as_ref().map_or_else(|| NAME.to_owned(), |shadow| shadow.holder.clone())
+/// The name of the `ConfigMap` with a prober in the pod's namespace.
+fn name(spec: &PodSpec, prober: &Prober) -> String {
+    let name = spec.shadow.as_ref().map_or(NAME, |shadow| &shadow.holder);
+    if prober.architecture == Prober::own().architecture {
+        return name.to_owned();
+    }
+    format!("{name}-{}", prober.architecture)
 }
 
 /// The images that a node says it has: a kubelet names at most fifty, the largest first, unless it was told otherwise.
@@ -182,12 +203,13 @@ mod tests {
     fn what_nodes_have_decides_unless_somebody_asked() {
         let with = node(&[(OWN, 2), ("r/pause:3", 1)]);
         let without = node(&[("r/a:1", 9), ("r/pause:3", 1)]);
-        let base = || Delivery::ConfigMap("r/pause:3".to_owned());
+        let in_pods_of = |base: &str| Delivery::ConfigMap { base: base.to_owned(), nodes: BTreeMap::new() };
+        let base = || in_pods_of("r/pause:3");
         let own = || Delivery::Image(OWN.to_owned());
         let auto = KubeOptions::default();
         assert_eq!(decided(&auto, &[with.clone(), with.clone()]), own());
         assert_eq!(decided(&auto, &[with.clone(), without.clone()]), base(), "one node lacks it");
-        assert_eq!(decided(&auto, &[]), Delivery::ConfigMap(PULLED.to_owned()));
+        assert_eq!(decided(&auto, &[]), in_pods_of(PULLED));
         let named = KubeOptions { image: Some(OWN.to_owned()), ..KubeOptions::default() };
         assert_eq!(decided(&named, std::slice::from_ref(&without)), own(), "it is in a registry");
         let asked = KubeOptions { deliver: Deliver::Image, ..KubeOptions::default() };
@@ -195,7 +217,7 @@ mod tests {
         let asked = KubeOptions { deliver: Deliver::ConfigMap, ..KubeOptions::default() };
         assert_eq!(decided(&asked, std::slice::from_ref(&with)), base());
         let given = KubeOptions { base_image: Some("r/mine:2".to_owned()), ..KubeOptions::default() };
-        assert_eq!(decided(&given, &[with]), Delivery::ConfigMap("r/mine:2".to_owned()));
+        assert_eq!(decided(&given, &[with]), in_pods_of("r/mine:2"));
     }
 
     #[test]
@@ -211,6 +233,8 @@ mod tests {
     #[test]
     fn the_packed_prober_fits_into_a_config_map() {
         const MOST: usize = 1024 * 1024;
-        assert!(PACKED.len() < MOST * 9 / 10, "{} bytes", PACKED.len());
+        for Prober { architecture, packed, .. } in crate::image::probers() {
+            assert!(packed.len() < MOST * 9 / 10, "{architecture}: {} bytes", packed.len());
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cluster::{ClusterError, ClusterInfo, NodeInfo},
-    image,
+    image::{self, Prober},
 };
 use flowproof_core::place::tolerates;
 use futures::future::{join, try_join3};
@@ -88,7 +88,7 @@ impl Kube {
             user: (!serves(OPENSHIFT)).then_some(USER),
         });
         let remarks = around.delivery.note(&self.options).into_iter().collect();
-        if let Delivery::ConfigMap(_) = around.delivery {
+        if let Delivery::ConfigMap { .. } = around.delivery {
             permission::check(&self.client, permission::CONFIG_MAPS).await?;
         }
         infos.sort_by(|a, b| a.name.cmp(&b.name));
@@ -243,13 +243,13 @@ fn foreign(node: &Node, image_is_named: bool) -> Option<String> {
     if !matches!(system.operating_system.as_str(), "linux" | "") {
         return Some(format!("it runs {}, and the prober runs on Linux", system.operating_system));
     }
-    let own = image::architecture();
-    let differs = !image_is_named && !system.architecture.is_empty() && system.architecture != own;
+    let architecture = system.architecture.as_str();
+    let differs = !image_is_named && !architecture.is_empty() && Prober::of(architecture).is_none();
     differs.then(|| {
+        let carried = image::probers().iter().map(|prober| prober.architecture).collect::<Vec<_>>().join(" and ");
         format!(
-            "it is {}, and this program carries a prober for {own}: build it with FLOWPROOF_PROBER_TARGET, or name an image for both \
-             with --image",
-            system.architecture
+            "it is {architecture}, and this program carries a prober for {carried}: a release carries those for amd64 and arm64; or \
+             name an image for {architecture} with --image"
         )
     })
 }
@@ -287,7 +287,7 @@ mod tests {
                 "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "osImage": "", "systemUUID": "" });
             node(json!({ "metadata": {}, "status": { "nodeInfo": info } }))
         };
-        let own = image::architecture();
+        let own = Prober::own().architecture;
         assert_eq!(foreign(&of("linux", own), false), None);
         let windows = foreign(&of("windows", own), false);
         assert_eq!(windows.as_deref(), Some("it runs windows, and the prober runs on Linux"));

@@ -425,7 +425,7 @@ fn load(path: Option<&Path>) -> io::Result<OwnedFd> {
     let mut copy = File::from(memory.try_clone()?);
     match path {
         Some(path) => io::copy(&mut File::open(path)?, &mut copy).map(drop)?,
-        None => io::Write::write_all(&mut copy, crate::image::PROBER)?,
+        None => io::Write::write_all(&mut copy, crate::image::Prober::own().program)?,
     }
     // An executable must not be open for writing (ETXTBSY).
     let readable = File::open(format!("/proc/self/fd/{}", memory.as_raw_fd()))?;

@@ -1,8 +1,6 @@
-//! Every numbered corner of what policies mean, one row or more each, with its source.
-//!
-//! Sources: T = types.go of the API group, D = its defaults.go, Val = its validation, W = the page *Network Policies* of
-//! kubernetes.io, K = KEP-2079, E = the e2e tests of Kubernetes, L = label selectors of apimachinery, RFC = by number. For
-//! cluster policies: A = the API overview and types.go of network-policy-api.
+//! Every rule of `docs/semantics.md`, one row or more each, with its number and its source. The page explains the sources.
+
+mod documented;
 
 use super::*;
 use crate::scenario::Labels;
@@ -502,32 +500,14 @@ fn cluster_network_policy() -> Vec<Row> {
         )]
     };
     vec![
-        ("admin", "A", vec![deny("Admin", 1)], from_b, Deny),
+        ("C1", "A", vec![deny("Admin", 1)], from_b, Deny),
+        ("C1", "A", [vec![deny("Admin", 1)], ingress(json!({}))].concat(), from_b, Deny),
+        ("C1", "A", vec![accept("Admin", 1), np("a", json!({}))], from_b, Allow),
+        ("C2", "A", [out("Accept", any()), vec![np("b", json!({}))]].concat(), to_b, Deny),
+        ("C3", "A", vec![deny("Admin", 2), accept("Admin", 1)], from_b, Allow),
+        ("C3", "A", vec![deny("Admin", 1), accept("Admin", 2)], from_b, Deny),
         (
-            "admin: Deny before NetworkPolicy",
-            "A",
-            [vec![deny("Admin", 1)], ingress(json!({}))].concat(),
-            from_b,
-            Deny,
-        ),
-        (
-            "admin: Accept before NetworkPolicy",
-            "A",
-            vec![accept("Admin", 1), np("a", json!({}))],
-            from_b,
-            Allow,
-        ),
-        (
-            "admin: Accept at the source leaves ingress",
-            "A",
-            [out("Accept", any()), vec![np("b", json!({}))]].concat(),
-            to_b,
-            Deny,
-        ),
-        ("admin: lower number first", "A", vec![deny("Admin", 2), accept("Admin", 1)], from_b, Allow),
-        ("admin: lower number first", "A", vec![deny("Admin", 1), accept("Admin", 2)], from_b, Deny),
-        (
-            "admin: rules in order",
+            "C4",
             "A",
             vec![cnp(
                 "Admin",
@@ -539,83 +519,59 @@ fn cluster_network_policy() -> Vec<Row> {
             Allow,
         ),
         (
-            "admin: Pass to NetworkPolicy",
+            "C5",
             "A",
             vec![pass("Admin", 1), deny("Admin", 2), np("a", json!({"ingress": [{}]}))],
             from_b,
             Allow,
         ),
-        ("admin: Pass to baseline", "A", vec![pass("Admin", 1), deny("Baseline", 2)], from_b, Deny),
+        ("C5", "A", vec![pass("Admin", 1), deny("Baseline", 2)], from_b, Deny),
+        ("C6", "A", [ingress(json!({})), vec![deny("Baseline", 1)]].concat(), from_b, Allow),
+        ("C6", "A", vec![np("a", json!({})), accept("Baseline", 1)], from_b, Deny),
         (
-            "network policy is final",
-            "A",
-            [ingress(json!({})), vec![deny("Baseline", 1)]].concat(),
-            from_b,
-            Allow,
-        ),
-        ("network policy is final", "A", vec![np("a", json!({})), accept("Baseline", 1)], from_b, Deny),
-        (
-            "network policy of the other direction is not",
+            "C6",
             "A",
             vec![np("a", json!({"policyTypes": ["Egress"], "egress": [{}]})), deny("Baseline", 1)],
             from_b,
             Deny,
         ),
-        ("baseline", "A", vec![deny("Baseline", 1)], from_b, Deny),
-        ("baseline: Pass to default", "A", vec![pass("Baseline", 1), deny("Baseline", 2)], from_b, Allow),
-        ("default", "A", vec![], from_b, Allow),
-        ("no implicit isolation", "A", vec![cnp("Admin", 1, none(), none())], from_b, Allow),
-        ("no implicit isolation", "A", vec![accept("Admin", 1)], to_b, Allow),
-        ("not a subject", "A", vec![deny("Admin", 1)], "a/one -> b/one tcp 80", Allow),
-        ("equal priority", "A", vec![deny("Admin", 1), accept("Admin", 1)], from_b, Open(Gap::EqualPriority)),
-        ("equal priority, equal answer", "A", vec![deny("Admin", 1), deny("Admin", 1)], from_b, Deny),
+        ("C7", "A", vec![deny("Baseline", 1)], from_b, Deny),
+        ("C7", "A", vec![pass("Baseline", 1), deny("Baseline", 2)], from_b, Allow),
+        ("C8", "A", vec![], from_b, Allow),
+        ("C9", "A", vec![cnp("Admin", 1, none(), none())], from_b, Allow),
+        ("C9", "A", vec![accept("Admin", 1)], to_b, Allow),
+        ("C10", "A", vec![deny("Admin", 1)], "a/one -> b/one tcp 80", Allow),
+        ("C11", "A", vec![deny("Admin", 1), accept("Admin", 1)], from_b, Open(Gap::EqualPriority)),
+        ("C11", "A", vec![deny("Admin", 1), deny("Admin", 1)], from_b, Deny),
         (
-            "equal priority, no matter",
+            "C11",
             "A",
             vec![pass("Admin", 1), accept("Admin", 1), np("a", json!({"ingress": [{}]}))],
             from_b,
             Allow,
         ),
-        ("host network is no peer", "A", vec![deny("Admin", 1)], "b/host -> a/one tcp 80", Allow),
-        ("networks hold pods", "A", out("Deny", json!({"networks": ["0.0.0.0/0"]})), to_b, Deny),
+        ("C12", "A", vec![deny("Admin", 1)], "b/host -> a/one tcp 80", Allow),
+        ("C13", "A", out("Deny", json!({"networks": ["0.0.0.0/0"]})), to_b, Deny),
+        ("C13", "A", out("Deny", json!({"networks": ["0.0.0.0/0"]})), "a/one -> b/one tcp 80 6", Allow),
+        ("C13", "A", out("Deny", json!({"networks": ["192.0.2.0/24"]})), "a/one -> 192.0.2.1 tcp 80", Deny),
+        ("C13", "A", out("Deny", json!({"networks": ["0.0.0.0/0"]})), "a/one -> b/one icmp 0", Deny),
+        ("C14", "A", out("Deny", any()), "a/one -> 192.0.2.1 tcp 80", Allow),
         (
-            "networks are of one family",
-            "A",
-            out("Deny", json!({"networks": ["0.0.0.0/0"]})),
-            "a/one -> b/one tcp 80 6",
-            Allow,
-        ),
-        (
-            "networks hold what is outside",
-            "A",
-            out("Deny", json!({"networks": ["192.0.2.0/24"]})),
-            "a/one -> 192.0.2.1 tcp 80",
-            Deny,
-        ),
-        (
-            "networks: ICMP",
-            "A",
-            out("Deny", json!({"networks": ["0.0.0.0/0"]})),
-            "a/one -> b/one icmp 0",
-            Deny,
-        ),
-        ("namespaces hold no addresses", "A", out("Deny", any()), "a/one -> 192.0.2.1 tcp 80", Allow),
-        (
-            "nodes",
+            "C15",
             "A",
             out("Deny", json!({"nodes": {"matchLabels": {"node": "n2"}}})),
             "a/one -> 10.9.0.2 tcp 80",
             Deny,
         ),
         (
-            "nodes",
+            "C15",
             "A",
             out("Deny", json!({"nodes": {"matchLabels": {"node": "n1"}}})),
             "a/one -> 10.9.0.2 tcp 80",
             Allow,
         ),
         (
-            "domain names",
+            "C16",
             "A",
             [
                 out("Accept", json!({"domainNames": ["example.org"]})),
@@ -625,40 +581,22 @@ fn cluster_network_policy() -> Vec<Row> {
             "a/one -> 192.0.2.1 tcp 80",
             Open(Gap::DomainName),
         ),
-        ("protocols: number", "A", on(json!([{"tcp": {"destinationPort": {"number": 80}}}])), from_b, Deny),
-        ("protocols: number", "A", on(json!([{"tcp": {"destinationPort": {"number": 81}}}])), from_b, Allow),
+        ("C17", "A", on(json!([{"tcp": {"destinationPort": {"number": 80}}}])), from_b, Deny),
+        ("C17", "A", on(json!([{"tcp": {"destinationPort": {"number": 81}}}])), from_b, Allow),
         (
-            "protocols: range",
+            "C17",
             "A",
             on(json!([{"tcp": {"destinationPort": {"range": {"start": 79, "end": 80}}}}])),
             from_b,
             Deny,
         ),
-        ("protocols: another", "A", on(json!([{"udp": {"destinationPort": {"number": 80}}}])), from_b, Allow),
+        ("C17", "A", on(json!([{"udp": {"destinationPort": {"number": 80}}}])), from_b, Allow),
+        ("C18", "A", on(json!([{"destinationNamedPort": "udp"}])), "b/one -> a/one udp 53", Deny),
+        ("C18", "A", on(json!([{"destinationNamedPort": "web"}])), "b/one -> a/one tcp 8001", Deny),
+        ("C18", "A", on(json!([{"destinationNamedPort": "web"}])), from_b, Allow),
+        ("C19", "A", on(json!([{"tcp": {}}])), from_b, Invalid("spec.ingress[0].protocols[0].tcp")),
         (
-            "protocols: named, of any protocol",
-            "A",
-            on(json!([{"destinationNamedPort": "udp"}])),
-            "b/one -> a/one udp 53",
-            Deny,
-        ),
-        (
-            "protocols: named",
-            "A",
-            on(json!([{"destinationNamedPort": "web"}])),
-            "b/one -> a/one tcp 8001",
-            Deny,
-        ),
-        ("protocols: named", "A", on(json!([{"destinationNamedPort": "web"}])), from_b, Allow),
-        (
-            "protocols: empty",
-            "A",
-            on(json!([{"tcp": {}}])),
-            from_b,
-            Invalid("spec.ingress[0].protocols[0].tcp"),
-        ),
-        (
-            "named ports and networks",
+            "C20",
             "A",
             vec![cnp(
                 "Admin",
@@ -669,15 +607,9 @@ fn cluster_network_policy() -> Vec<Row> {
             "a/one -> b/one tcp 8003",
             Open(Gap::BlockAndName),
         ),
-        ("hairpin over the own address", "A", vec![deny("Admin", 1)], "a/one -> a/one tcp 80", Allow),
-        ("hairpin through a Service", "A", vec![deny("Admin", 1)], "a/one -> a/one tcp 80 svc", Deny),
-        (
-            "own node has no exemption but is no peer",
-            "A",
-            vec![deny("Admin", 1)],
-            "10.9.0.1 -> a/one tcp 80",
-            Allow,
-        ),
+        ("C21", "A", vec![deny("Admin", 1)], "a/one -> a/one tcp 80", Allow),
+        ("C21", "A", vec![deny("Admin", 1)], "a/one -> a/one tcp 80 svc", Deny),
+        ("C22", "A", vec![deny("Admin", 1)], "10.9.0.1 -> a/one tcp 80", Allow),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Every page that a person reads, as the program prints it, beside a copy that is read in review.
 //!
-//! `UPDATE=1 cargo test -p flowproof --test command pages` writes the copies in `tests/command/pages` anew; read the difference before
-//! you commit it.
+//! `UPDATE=1 cargo test -p flowproof --test command pages` writes the copies in `tests/command/pages` and
+//! `docs/reference/commands.md` anew; read the difference before you commit it.
 
 use super::flowproof;
 use flowproof_core::verdict::{Kind, Reason};
@@ -57,20 +57,49 @@ fn listed(help: &str) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn help_of_every_command() {
-    let mut pages = Pages::default();
+/// The help of flowproof, of every command and of every command's commands, by what is given before `--help`.
+fn helps() -> Vec<(Vec<String>, String)> {
     let help = stdout(&["--help"]);
     let commands = listed(&help);
     assert!(commands.len() > 10, "{help}");
-    pages.compare("help.txt", &help);
+    let mut helps = vec![(Vec::new(), help)];
     for command in commands {
         let help = stdout(&[&command, "--help"]);
-        for inner in listed(&help) {
-            pages.compare(&format!("help-{command}-{inner}.txt"), &stdout(&[&command, &inner, "--help"]));
+        let inner = listed(&help);
+        helps.push((vec![command.clone()], help));
+        for inner in inner {
+            let help = stdout(&[&command, &inner, "--help"]);
+            helps.push((vec![command.clone(), inner], help));
         }
-        pages.compare(&format!("help-{command}.txt"), &help);
     }
+    helps
+}
+
+#[test]
+fn help_of_every_command() {
+    let mut pages = Pages::default();
+    for (command, help) in helps() {
+        let name: String = command.iter().flat_map(|word| ["-", word]).collect();
+        pages.compare(&format!("help{name}.txt"), &help);
+    }
+}
+
+/// `docs/reference/commands.md` is made of the same pages.
+#[test]
+fn the_reference_has_the_help_of_every_command() {
+    let mut page =
+        "# Commands\n\nThe help of every command, as the program prints it. This page is generated: \
+                    `UPDATE=1 cargo test -p flowproof --test command pages`\nwrites it anew.\n"
+            .to_owned();
+    for (command, help) in helps() {
+        let name: String = command.iter().flat_map(|word| [" ", word]).collect();
+        page.extend(["\n## flowproof", &name, "\n```text\n"]);
+        for line in help.trim_end().lines() {
+            page.extend([line.trim_end(), "\n"]);
+        }
+        page.push_str("```\n");
+    }
+    Pages::default().compare("../../../docs/reference/commands.md", &page);
 }
 
 /// The reasons of each verdict, as `docs/results.md` lists them; a test of the core keeps that list whole.

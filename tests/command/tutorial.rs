@@ -1,12 +1,14 @@
-//! `docs/tutorial.md` is true: what its blocks say is done, in their order, in a directory that has the examples.
+//! `docs/tutorial.md` and the guides are true: what their blocks say is done, in their order, in a directory that has the examples.
 //!
 //! | block | what happens |
 //! |---|---|
 //! | `console` | each line after `$ ` is run by a shell; what it prints is compared, but for times and ids of runs. It must succeed, unless `$ echo $?` follows, which prints its exit code |
 //! | `yaml FILE` | is written to the file |
 //! | `sh` | needs helm, kubectl or a cluster, and is not run |
+//! | `text`, `yaml` without a file, or no name | is shown and not run. `tests/release` looks at the commands in it |
 //!
-//! Of `flowproof run` only stdout is compared: what it tells on stderr is progress. `UPDATE=1` writes the page's outputs anew.
+//! Of `flowproof run` and `flowproof check` only stdout is compared: what they print on stderr is progress. `UPDATE=1` writes the
+//! outputs of the pages anew.
 
 use std::{
     env, fs,
@@ -41,7 +43,7 @@ impl Shell<'_> {
         command.args(["-c", line]).current_dir(self.directory).stdin(Stdio::null());
         command.env("PATH", std::ffi::OsStr::from_bytes(&path)).env("HOME", "/nonexistent");
         command.env_remove("KUBECONFIG").env_remove("GITHUB_STEP_SUMMARY");
-        if line.starts_with("flowproof run ") {
+        if line.starts_with("flowproof run ") || line.starts_with("flowproof check ") {
             command.stdout(open()).stderr(Stdio::null());
         } else {
             command
@@ -81,6 +83,10 @@ fn played(page: &str, directory: &Path) -> (String, Vec<String>) {
                 for line in block.iter().filter(|line| !ELSEWHERE.iter().any(|word| line.contains(word))) {
                     wrong.push(format!("'{line}' is not run, and could be"));
                 }
+            }
+            ("" | "text" | "yaml", "") => {
+                let prompts = block.iter().filter(|line| line.starts_with("$ "));
+                wrong.extend(prompts.map(|line| format!("'{line}' is not run in a block of '{info}'")));
             }
             _ => wrong.push(format!("what is a block of '{info}'?")),
         }
@@ -131,10 +137,10 @@ fn told(line: &str) -> String {
     words.join(" ")
 }
 
-#[test]
-fn the_tutorial_prints_what_it_says() {
+/// Plays a page, in a directory of its own.
+fn prints_what_it_says(page: &str, commands: usize) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let page = root.join("docs/tutorial.md");
+    let page = root.join(page);
     let text = fs::read_to_string(&page).expect("the page is there");
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let docs = directory.path().join("docs");
@@ -145,9 +151,24 @@ fn the_tutorial_prints_what_it_says() {
     if env::var_os("UPDATE").is_some() {
         fs::write(&page, now).expect("the page can be written");
     } else {
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(wrong.is_empty(), "{}: {}", page.display(), wrong.join("\n"));
     }
-    assert!(text.matches("$ flowproof ").count() >= 10, "the page has lost its commands");
+    assert!(text.matches("$ flowproof ").count() >= commands, "{} has lost its commands", page.display());
+}
+
+#[test]
+fn the_tutorial_prints_what_it_says() {
+    prints_what_it_says("docs/tutorial.md", 10);
+}
+
+#[test]
+fn the_first_look_prints_what_it_says() {
+    prints_what_it_says("docs/guides/first-look.md", 2);
+}
+
+#[test]
+fn the_guide_to_scenarios_prints_what_it_says() {
+    prints_what_it_says("docs/guides/write-a-scenario.md", 3);
 }
 
 #[test]
@@ -161,4 +182,5 @@ fn a_page_that_is_not_true_is_told() {
     assert_eq!(wrong("```sh\nhelm template .\n```\n"), 0);
     assert_eq!(wrong("```sh\nflowproof lint\n```\n"), 1);
     assert_eq!(wrong("```\n$ flowproof lint\n```\n"), 1);
+    assert_eq!(wrong("```\nflowproof lint\n```\n"), 0, "shown, not run");
 }

@@ -1,9 +1,10 @@
 //! What a release and its users' first commands consist of: the action, the workflows, the archives, the krew manifest, and the
-//! commands that the documentation shows. Nothing of it needs a cluster or the network.
+//! commands and links of the documentation. Nothing of it needs a cluster or the network.
 
 mod action;
 mod archive;
 mod commands;
+mod links;
 mod workflows;
 
 use serde_json::Value;
@@ -24,6 +25,23 @@ fn root() -> PathBuf {
 /// A file of the repository.
 fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The Markdown files that people read, by their paths.
+fn documentation() -> Vec<String> {
+    let mut files = ["README.md", "CONTRIBUTING.md", "tests/lab/README.md"].map(str::to_owned).to_vec();
+    let mut folders = vec!["docs".to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder)).expect("it is a folder").flatten() {
+            let path = format!("{folder}/{}", entry.file_name().display());
+            if entry.path().is_dir() {
+                folders.push(path);
+            } else if entry.path().extension().is_some_and(|extension| extension == "md") {
+                files.push(path);
+            }
+        }
+    }
+    files
 }
 
 /// A YAML file of the repository.

@@ -286,6 +286,16 @@ pub enum ClusterError {
         /// The API server's message.
         message: String,
     },
+    /// The cluster's admission (a policy, a webhook, a quota, Pod Security) refused an object of the run: its own words.
+    #[error("{object} was not admitted: {message}")]
+    NotAdmitted {
+        /// Kind and name.
+        object: String,
+        /// The API server's message.
+        message: String,
+        /// What would help.
+        hint: &'static str,
+    },
     /// A pod did not come up: why, as far as the cluster tells (image missing, node down, quota …).
     #[error("pod {pod}{} did not start: {why}", node.as_ref().map_or(String::new(), |node| format!(" on {node}")))]
     PodFailed {
@@ -326,6 +336,7 @@ impl ClusterError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Unreachable { hint, .. } | Self::PodFailed { hint, .. } if !hint.is_empty() => Some(hint),
+            Self::NotAdmitted { hint, .. } => Some(hint),
             _ => None,
         }
     }

@@ -10,6 +10,7 @@
 
 #![expect(clippy::print_stderr, reason = "figures are for whoever runs the tests")]
 
+mod admission;
 mod agreement;
 mod applications;
 mod capture;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
             trials.extend(shadows::trials(&Network::named(name)));
             trials.push(inside::trial(&Network::named(name)));
             trials.push(registry::trial(&Network::named(name)));
+            trials.push(admission::trial(&Network::named(name)));
         }
         None => trials.push(
             Trial::test("wrong surroundings: they need a network that enforces", || Ok(()))

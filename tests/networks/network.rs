@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
@@ -60,6 +61,16 @@ impl Network {
     /// Runs kubectl and returns its stdout.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         self.lab(&[&["kubectl"], arguments].concat())
+    }
+
+    /// Applies objects with kubectl; whether the API server took them.
+    pub fn applies(&self, objects: &Value, options: &[&str]) -> bool {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+        write!(file, "{objects}").expect("it can be written");
+        let mut command = Command::new(self.script());
+        command.args(["kubectl", "apply", "-f"]).arg(file.path()).args(options);
+        command.env("FLOWPROOF_LAB_INSTANCE", &self.name);
+        command.output().expect("the lab's script can be started").status.success()
     }
 
     /// Puts the prober's image on every node.

@@ -61,6 +61,14 @@ pub(super) const SHADOWS: &[(&str, &str, &[&str])] = &[
 /// The `ClusterRole` that grants all lists, with the reason for each rule.
 pub const CLUSTER_ROLE: &str = include_str!("cluster-role.yaml");
 
+/// What a run can give to pods of whom more is demanded.
+const FOR_PODS: &str = "what is demanded of pods can be given with --pod-label, --pod-annotation, --cpu, --cpu-limit, --memory, \
+                        --priority-class, --runtime-class, and --image for one of a registry that is allowed";
+
+/// The same for namespaces.
+const FOR_NAMESPACES: &str =
+    "what is demanded of namespaces can be given with --namespace-label and --namespace-annotation";
+
 /// How many questions are under way at once.
 const AT_ONCE: usize = 16;
 
@@ -120,7 +128,12 @@ pub(super) async fn refused(
     if status.code == 403 && matches!(needed.granted(client, namespace).await, Ok(false)) {
         return ClusterError::Forbidden { missing: vec![needed.to_string()] };
     }
-    ClusterError::Rejected { object: object.to_owned(), message: failure::said(status) }
+    let (object, message) = (object.to_owned(), failure::said(status));
+    match needed.resource.as_str() {
+        "pods" => ClusterError::NotAdmitted { object, message, hint: FOR_PODS },
+        "namespaces" => ClusterError::NotAdmitted { object, message, hint: FOR_NAMESPACES },
+        _ => ClusterError::Rejected { object, message },
+    }
 }
 
 /// Spells the list out, one permission each.

@@ -272,7 +272,11 @@ impl<'a> Settle<'a> {
         let mut seen = Seen::default();
         for awaited in &mut self.expected {
             let assessment = around.book.assess(awaited.key, awaited.waited_for(), window, self.hold);
-            awaited.until = assessment.until.map_or(window.to, |(_, attempt)| Last::Attempt(attempt));
+            // Attempts that prove nothing are judged, too, when they are the last: a flow may have changed while they were made.
+            awaited.until = match assessment.until {
+                Some((_, attempt)) if assessment.hindered_since == 0 => Last::Attempt(attempt),
+                _ => window.to,
+            };
             awaited.settled = assessment.settled(self.hold);
             seen.may_yet |= assessment.in_doubt
                 || !awaited.settled && assessment.good_since.is_some_and(|since| since <= deadline);

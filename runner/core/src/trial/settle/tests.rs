@@ -17,6 +17,7 @@ use crate::{
     },
 };
 use flowproof_wire::{Attempt, FlowId, Listener, ListenerState, ListenerStatus, Observation, Transport};
+use std::collections::BTreeMap;
 
 const LISTENER: Listener = Listener { transport: Transport::Tcp, port: 80 };
 const ACCEPTED: i64 = 1_000;
@@ -35,6 +36,15 @@ struct Lane {
 
 impl Lane {
     fn new(wanted: Expectation) -> Self {
+        Self::to(wanted, |y| [(y.clone(), LISTENER)].into())
+    }
+
+    /// As [`new`](Self::new), with a server at `a/y` that is not a prober.
+    fn to_a_server_without_a_prober(wanted: Expectation) -> Self {
+        Self::to(wanted, |_| BTreeMap::new())
+    }
+
+    fn to(wanted: Expectation, witnesses: fn(&Workload) -> BTreeMap<Workload, Listener>) -> Self {
         let [x, y] = ["x", "y"].map(|name| Workload::new("a", name));
         let mut book = Book::default();
         for (index, workload) in [&x, &y].into_iter().enumerate() {
@@ -49,7 +59,7 @@ impl Lane {
             family: Family::V4,
             to: "192.0.2.2:80".parse().expect("an address"),
             question: None,
-            witnesses: [(y.clone(), LISTENER)].into(),
+            witnesses: witnesses(&y),
         });
         let pod = |node: &str| Pod { addresses: vec![], node: node.to_owned() };
         let site = Site {
@@ -293,4 +303,17 @@ fn a_prober_that_lags_makes_a_step_wait_where_there_are_no_pulses() {
         Look::OutOfTime { agree: 0 },
         "no lag for 10 s"
     );
+}
+
+#[test]
+fn an_answer_before_silence_that_proves_nothing_is_not_judged_alone() {
+    let mut lane = Lane::to_a_server_without_a_prober(Expectation::Deny);
+    // One attempt is answered just after the change was accepted; then all are silent, while the source gets no CPU.
+    lane.attempts(11, true).attempts(20, false);
+    lane.report(0, ms(3_200), Duration::from_millis(2_150), vec![], vec![]);
+    let mut settle = lane.settle(changes());
+    lane.look(&mut settle, 3_400, &limits(), &Pulses::default());
+    let window = Window { from: ms(ACCEPTED), to: settle.expected[0].until };
+    let judged = lane.book.assess(lane.key, Expectation::Deny, window, settle.hold);
+    assert_eq!((judged.attempts, judged.hindered_since), (21, 20), "{judged:?}");
 }

@@ -4,7 +4,7 @@ use super::{
     script::{Prediction, Script, Seen, Stage, planned},
     suspect::Suspect,
 };
-use crate::local::{MAX_NODES, paper::Fate};
+use crate::local::{MAX_NODES, fault::Effect, paper::Fate};
 use flowproof_core::{
     flow::{Expectation, Family},
     outcome::{End, FlowOutcome, Outcome, ScenarioOutcome},
@@ -15,6 +15,9 @@ use std::time::Duration;
 
 /// What a fault delays is late by more than this.
 const LATE: Duration = Duration::from_secs(8);
+
+/// How exactly it is known when something was over: a change takes its time on a busy machine, and attempts come one after the other.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// A run beside the scenarios that it played.
 pub struct Observed<'a> {
@@ -160,9 +163,46 @@ impl<'a> Played<'a> {
         let of = |judged: &Judged<'a>| {
             let key: (String, Family) = (judged.flow.flow.clone(), judged.flow.family);
             let seen = prediction.get(judged.step).and_then(|step| step.get(&key));
-            seen.and_then(|seen| would(judged.flow.expectation, *seen)).unwrap_or(Would::Agree)
+            let would = seen.and_then(|seen| would(judged.flow.expectation, *seen)).unwrap_or(Would::Agree);
+            match would {
+                Would::Flicker if suspect.lasts().is_some_and(|lasts| judged.is_wrong_after(lasts)) => {
+                    Would::Agree
+                }
+                Would::Flicker if suspect.lasts().is_some_and(|lasts| judged.is_right_before(lasts)) => {
+                    Would::Differ
+                }
+                Would::Agree if judged.is_like(suspect.from_others()) => Would::Flicker,
+                would => would,
+            }
         };
         self.flows.iter().map(of).collect()
+    }
+}
+
+impl Judged<'_> {
+    /// Whether it was still wrong when something that takes so long after a change was over.
+    fn is_wrong_after(&self, length: Duration) -> bool {
+        let last = self.flow.evidence.contradictions.as_ref().map(|all| all.last_after_ms);
+        let over = last.is_some_and(|last| Duration::from_millis(last) > length + SLACK);
+        self.wrong && self.flow.reason != Reason::TooLate && over
+    }
+
+    /// Whether it was right before something that takes so long after a change can be over.
+    fn is_right_before(&self, length: Duration) -> bool {
+        let after = self.flow.evidence.enforced_after_ms.map(Duration::from_millis);
+        !self.wrong && after.is_some_and(|after| after + SLACK < length)
+    }
+
+    /// Whether it is wrong in the way in which this makes flows wrong.
+    fn is_like(&self, effect: Option<Effect>) -> bool {
+        let opened = self.flow.expectation != Expectation::Allow;
+        self.wrong
+            && match effect {
+                Some(Effect::Opens) => opened,
+                Some(Effect::Closes) => !opened,
+                Some(Effect::Both) => true,
+                _ => false,
+            }
     }
 }
 

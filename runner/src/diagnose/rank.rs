@@ -132,7 +132,11 @@ pub fn diagnose_among(observed: &Observed<'_>, suspects: &[Suspect]) -> Diagnosi
                 .flat_map(|tried| tried.suspects[0].elsewhere(observed.nodes.len() as u8))
                 .collect();
             let narrowed = tried(observed, &places, &wrong);
-            touching.extend(narrowed.into_iter().filter(|tried| tried.score.explains > 0));
+            // Somewhere it has to be seen for certain.
+            let plain = |tried: &Tried| {
+                tried.score.explains > 0 && (!tried.reaches() || tried.score.faintly < tried.score.explains)
+            };
+            touching.extend(narrowed.into_iter().filter(plain));
         }
         touching.sort_by_key(Tried::key);
         if !touching.iter().any(|tried| tried.score.fits()) {
@@ -187,6 +191,11 @@ impl Score {
 }
 
 impl Tried {
+    /// Whether it supposes that the policies of one scenario act on another.
+    fn reaches(&self) -> bool {
+        self.suspects.iter().any(|suspect| suspect.place == Place::AcrossScenarios)
+    }
+
     /// The smallest goes first: what leaves or contradicts little, then what says it plainly, then what supposes little. To suppose
     /// more must explain more than a few stray flows: a second fault a twentieth of the mismatches, a place a fiftieth.
     fn key(&self) -> (usize, usize, usize, Vec<Suspect>) {
@@ -218,8 +227,8 @@ fn tried(observed: &Observed<'_>, suspects: &[Suspect], wrong: &[bool]) -> Vec<T
 
 /// Two faults at once: a flow is taken to be wrong when it would be with either.
 fn pairs(singles: &[Tried], wrong: &[bool]) -> Vec<Tried> {
-    // What is late may explain whatever is left over, so that it says nothing beside another fault.
-    let plain = |tried: &&Tried| !tried.suspects[0].is_late() && !tried.suspects[0].fades();
+    // What is late, or comes from elsewhere, may explain whatever is left over, so that it says nothing beside another fault.
+    let plain = |tried: &&Tried| tried.suspects[0].lasts().is_none() && !tried.reaches();
     let modest: Vec<&Tried> = singles.iter().filter(plain).take(PAIRED).collect();
     let mut pairs = Vec::new();
     for (at, one) in modest.iter().enumerate() {

@@ -186,7 +186,7 @@ fn is_at(state: &State, flow: &Flow, family: Family, place: Place) -> bool {
     };
     let same_node = target.map(|target| state.node(&flow.source) == Some(target));
     match place {
-        Place::Everywhere | Place::Node(_) => true,
+        Place::Everywhere | Place::AcrossScenarios | Place::Node(_) => true,
         Place::WithinNodes => same_node == Some(true),
         Place::BetweenNodes => same_node == Some(false),
         Place::Only(only) => family == only,

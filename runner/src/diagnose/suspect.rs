@@ -1,7 +1,8 @@
 //! A fault at a place: what a network may have.
 
-use crate::local::fault::Fault;
+use crate::local::fault::{Effect, Fault};
 use flowproof_core::flow::Family;
+use std::time::Duration;
 
 /// A fault, and where the network has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +28,8 @@ pub enum Place {
     Only(Family),
     /// Through Services only.
     ThroughServices,
+    /// Everywhere, and by the policies of one scenario also in others that are played at the same time.
+    AcrossScenarios,
 }
 
 impl Suspect {
@@ -47,6 +50,27 @@ impl Suspect {
         self.fault == Fault::StartupWindow
     }
 
+    /// For how long after a change a flow may be wrong that is right in the end; `None` if it stays as it is.
+    #[must_use]
+    pub fn lasts(self) -> Option<Duration> {
+        match self.fault {
+            Fault::LateByTenSeconds => Some(Duration::from_secs(10)),
+            Fault::StartupWindow => Some(Duration::from_secs(5)),
+            _ => None,
+        }
+    }
+
+    /// What the policies of another scenario may do to a flow; `None` where they do nothing.
+    #[must_use]
+    pub fn from_others(self) -> Option<Effect> {
+        (self.place == Place::AcrossScenarios).then(|| self.fault.info().effect)
+    }
+
+    /// Whether it makes policies of one namespace act on those of another, whose scenario on paper knows nothing of them.
+    fn reaches_others(self) -> bool {
+        matches!(self.fault, Fault::NamesCollide | Fault::PolicyEverywhere | Fault::V6BlockAbortsSync)
+    }
+
     /// Whether it shows only where an address is used again, so that the network has to do that.
     #[must_use]
     pub fn reuses_addresses(self) -> bool {
@@ -63,7 +87,8 @@ impl Suspect {
             Place::Only(Family::V6),
             Place::ThroughServices,
         ];
-        node.chain(others).map(move |place| Self { place, ..self })
+        let across = self.reaches_others().then_some(Place::AcrossScenarios);
+        node.chain(others).chain(across).map(move |place| Self { place, ..self })
     }
 }
 
@@ -81,6 +106,7 @@ impl Place {
             Self::BetweenNodes => "between nodes only".to_owned(),
             Self::Only(family) => format!("over {family} only"),
             Self::ThroughServices => "through Services only".to_owned(),
+            Self::AcrossScenarios => "also between scenarios that are played at the same time".to_owned(),
         }
     }
 }

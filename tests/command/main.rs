@@ -3,6 +3,7 @@
 mod check;
 mod compare;
 mod deviations;
+mod exits;
 mod lint;
 mod map;
 mod mutate;

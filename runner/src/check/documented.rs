@@ -33,7 +33,7 @@ fn every_field_of_a_check_is_documented_and_no_other() {
         flows: Vec::new(),
         shown_by: Vec::new(),
     };
-    let report = Report { nodes: vec![node], capabilities: vec![line] };
+    let report = Report { schema: SCHEMA, nodes: vec![node], capabilities: vec![line] };
     let mut found = BTreeSet::new();
     paths(&serde_json::to_value(report).expect("it is JSON"), "", &mut found);
     assert_eq!(documented("A check"), found);

@@ -8,16 +8,21 @@ pub mod node;
 pub mod table;
 
 use flowproof_core::{
-    outcome::{FlowOutcome, Outcome},
+    outcome::{Exit, FlowOutcome, Outcome},
     scenario::Scenario,
 };
 use lines::{Line, Status};
 use node::{NodeReport, State};
 use serde::Serialize;
 
+/// Name and version of the schema of `--json`.
+pub const SCHEMA: &str = "flowproof.check/1";
+
 /// What `flowproof check` found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
     /// Every node that was tried, in the cluster's order.
     pub nodes: Vec<NodeReport>,
     /// Every capability that the suite shows.
@@ -28,7 +33,11 @@ impl Report {
     /// Reads an outcome whose first scenarios are those of the nodes ([`node::scenario`]), and the others those of the suite.
     pub fn read(nodes: &[String], suite: &[Scenario], outcome: &Outcome) -> Self {
         let (first, outcomes) = outcome.scenarios.split_at(nodes.len().min(outcome.scenarios.len()));
-        Self { nodes: node::read_all(nodes, first), capabilities: lines::lines(suite, outcomes, outcome) }
+        Self {
+            schema: SCHEMA,
+            nodes: node::read_all(nodes, first),
+            capabilities: lines::lines(suite, outcomes, outcome),
+        }
     }
 
     /// Whether no node enforces anything.
@@ -37,21 +46,21 @@ impl Report {
     }
 
     /// The exit code, by the same rules as that of a run.
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit(&self) -> Exit {
         let node = |state| self.nodes.iter().any(|node| node.state == state);
         let capability = |status| self.capabilities.iter().any(|capability| capability.status == status);
         if self.nothing_enforced() {
-            6
+            Exit::NothingEnforced
         } else if [State::Open, State::Partly, State::CutOff].into_iter().any(node)
             || capability(Status::NotEnforced)
         {
-            1
+            Exit::Mismatched
         } else if node(State::Failed) {
-            4
+            Exit::SetUpFailed
         } else if node(State::Unclear) || capability(Status::Unclear) {
-            3
+            Exit::Unclear
         } else {
-            0
+            Exit::Success
         }
     }
 }

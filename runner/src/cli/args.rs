@@ -1,32 +1,23 @@
 //! The arguments, with the texts of `--help`.
 
+use super::exits;
 use crate::{report::live, run::Jobs};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use flowproof_core::{
     compare::Tolerance,
+    outcome::Exit,
     policy::{ApiServer, Channel, Version},
 };
 use std::{path::PathBuf, time::Duration};
 
 /// Proves that a Kubernetes network does what its policies say.
 #[derive(Debug, Parser)]
-#[command(name = "flowproof", version, max_term_width = 110, after_help = EXIT_CODES)]
+#[command(name = "flowproof", version, max_term_width = 110, after_help = exits::all())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
-
-const EXIT_CODES: &str = "\
-Exit codes:
-    0  everything matched
-    1  at least one mismatch
-    2  usage, or a scenario that does not parse or check
-    3  no mismatch, but something unproven or inconclusive
-    4  the cluster is unreachable, forbids what is needed, or the set-up failed
-    5  nothing to run: no scenario or flow selected
-    6  the cluster accepts policies and enforces none of them
-  130  interrupted; cleaned up";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -213,6 +204,7 @@ pub struct OutputArgs {
 
 /// `flowproof report`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = exits::all())]
 pub struct ReportArgs {
     /// The saved results of a run, check or watch
     #[arg(value_name = "SAVED")]
@@ -230,9 +222,12 @@ pub struct ReportArgs {
 
 /// `flowproof compare`.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Exit codes: 0 nothing got worse, 1 something that matched no longer does, 2 usage, 5 nothing to compare"
-)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "nothing got worse"),
+    (Exit::Mismatched, "something that matched no longer does"),
+    (Exit::Usage, "usage, or a file that is not a saved run"),
+    (Exit::Nothing, "no flow was tried in both runs"),
+]))]
 pub struct CompareArgs {
     /// The saved results of the earlier run
     #[arg(value_name = "BEFORE")]
@@ -332,7 +327,7 @@ pub struct PlayArgs {
 
 /// `flowproof run`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = exits::all())]
 pub struct RunArgs {
     /// Fail flows that are enforced later than this after a change [default: only --settle limits it]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -359,7 +354,15 @@ pub struct RunArgs {
 
 /// `flowproof check`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = CHECK_EXIT_CODES)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "every node enforces policies, and every capability holds or deviates as known"),
+    (Exit::Mismatched, "a node does not, or a capability does not hold"),
+    (Exit::Usage, Exit::Usage.meaning()),
+    (Exit::Unclear, "neither, but something is unclear"),
+    (Exit::SetUpFailed, "the cluster is unreachable, forbids what is needed, or a node could not be tried"),
+    (Exit::NothingEnforced, "no node enforces anything"),
+    (Exit::Interrupted, Exit::Interrupted.meaning()),
+]))]
 pub struct CheckArgs {
     /// Check the nodes only, and skip the capabilities
     #[arg(long)]
@@ -378,18 +381,9 @@ pub struct CheckArgs {
     pub play: PlayArgs,
 }
 
-const CHECK_EXIT_CODES: &str = "\
-Exit codes:
-    0  every node enforces policies, and every capability holds or deviates as known
-    1  a node does not, or a capability does not hold
-    3  neither, but something is unclear
-    4  the cluster is unreachable, forbids what is needed, or a node could not be tried
-    6  no node enforces anything
-  130  interrupted; cleaned up";
-
 /// `flowproof watch`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = WATCH_HELP)]
+#[command(after_help = watch_help())]
 pub struct WatchArgs {
     /// What is watched, where and how.
     #[command(flatten)]
@@ -412,16 +406,38 @@ pub struct WatchArgs {
     pub command: Vec<String>,
 }
 
-const WATCH_HELP: &str = "\
-A watch ends once every condition that you gave is met: --for has elapsed, CMD has exited, --until-stable is reached. With CMD
-alone it ends 10 s after CMD; without any condition it lasts until Ctrl-C. The first Ctrl-C ends the watch and prints the
-report; the second cleans up at once, without a report.
-
-Exit codes: those of run. A leak or a gap is a mismatch (1), a flow that was not observed is inconclusive (3), a failing CMD is 4.";
+/// How a watch ends, and its exit codes.
+fn watch_help() -> String {
+    let codes = exits::of(&[
+        (Exit::Success, Exit::Success.meaning()),
+        (Exit::Mismatched, "at least one mismatch, leak or gap"),
+        (Exit::Usage, Exit::Usage.meaning()),
+        (Exit::Unclear, "no mismatch, but something unproven, inconclusive or not observed"),
+        (
+            Exit::SetUpFailed,
+            "the cluster is unreachable, forbids what is needed, the set-up failed, or CMD failed",
+        ),
+        (Exit::Nothing, Exit::Nothing.meaning()),
+        (Exit::NothingEnforced, Exit::NothingEnforced.meaning()),
+        (Exit::Interrupted, Exit::Interrupted.meaning()),
+    ]);
+    format!(
+        "A watch ends once every condition that you gave is met: --for has elapsed, CMD has exited, --until-stable is reached. \
+         With CMD alone it ends 10 s after CMD; without any condition it lasts until Ctrl-C. The first Ctrl-C ends the watch and \
+         prints the report; the second cleans up at once, without a report.\n\n{codes}"
+    )
+}
 
 /// `flowproof faults`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = FAULTS_EXIT_CODES)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "every fault is caught"),
+    (Exit::Mismatched, "a fault survives, or a scenario fails without any fault"),
+    (Exit::Usage, Exit::Usage.meaning()),
+    (Exit::Unclear, "something is unproven or inconclusive without any fault"),
+    (Exit::SetUpFailed, "the local cluster does not work on this machine"),
+    (Exit::Nothing, "nothing to play: no scenario selected"),
+]))]
 pub struct FaultsArgs {
     /// Scenario files and directories [default: the shipped scenarios]
     #[arg(value_name = "PATH")]
@@ -452,17 +468,14 @@ pub struct FaultsArgs {
     pub json: Option<PathBuf>,
 }
 
-const FAULTS_EXIT_CODES: &str = "\
-Exit codes:
-    0  every fault is caught
-    1  a fault survives, or a scenario fails without any fault
-    2  usage, or a scenario that does not parse or check
-    3  something is unproven or inconclusive without any fault
-    4  the local cluster cannot work here
-    5  nothing to play: no scenario selected";
-
 /// `flowproof lint`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "no errors"),
+    (Exit::Usage, "usage, or an error was found"),
+    (Exit::SetUpFailed, "the cluster that should report its version is unreachable"),
+    (Exit::Nothing, "no policy or scenario to check"),
+]))]
 pub struct LintArgs {
     /// Scenarios or plain manifests: files, directories, - for stdin [default: the shipped scenarios]
     #[arg(value_name = "PATH")]
@@ -506,6 +519,11 @@ pub enum ChannelChoice {
 
 /// `flowproof explain`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "explained, whatever the answer"),
+    (Exit::Usage, "usage, or files or a flow that cannot be read"),
+    (Exit::SetUpFailed, "the cluster is unreachable or forbids what is needed"),
+]))]
 pub struct ExplainArgs {
     /// The flow: 'app/api -> data/postgres tcp/5432'; ends are namespace/pod, namespace/deploy/name, service namespace/name,
     /// node NAME, ip ADDRESS, cluster-dns
@@ -541,7 +559,13 @@ pub struct GivenArgs {
 
 /// `flowproof diagnose`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Exit codes: 0 whatever the run looks like, 2 usage, 5 nothing can be compared")]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "whatever the run looks like"),
+    (Exit::Usage, "usage, or a file that is not a saved run"),
+    (Exit::SetUpFailed, "--refine: the cluster is unreachable, forbids what is needed, or the set-up failed"),
+    (Exit::Nothing, "no scenario of the run can be compared"),
+    (Exit::Interrupted, "--refine: interrupted; cleaned up"),
+]))]
 pub struct DiagnoseArgs {
     /// The saved results of a run or check
     #[arg(value_name = "SAVED")]
@@ -562,6 +586,12 @@ pub struct DiagnoseArgs {
 
 /// `flowproof mutate`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "enough edits would be noticed"),
+    (Exit::Mismatched, "fewer than --fail-under demands"),
+    (Exit::Usage, Exit::Usage.meaning()),
+    (Exit::Nothing, "no edit of the policies changes anything, or no scenario is selected"),
+]))]
 pub struct MutateArgs {
     /// Scenario files and directories [default: the shipped scenarios]
     #[arg(value_name = "PATH")]
@@ -579,6 +609,12 @@ pub struct MutateArgs {
 
 /// `flowproof map`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "nothing that --fail-on or --check looks for"),
+    (Exit::Mismatched, "the change is one that --fail-on names, or --check found a difference"),
+    (Exit::Usage, "usage, or files that cannot be read"),
+    (Exit::SetUpFailed, "the cluster is unreachable or forbids what is needed"),
+]))]
 pub struct MapArgs {
     /// Manifests (files, directories, - for stdin), a scenario, a saved map, or git:REVISION:PATH [default: the cluster, which is
     /// only read]
@@ -636,6 +672,12 @@ pub enum MapFailOn {
 
 /// `flowproof generate`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "scenarios were written"),
+    (Exit::Usage, "usage, files that cannot be read, or a file that exists already"),
+    (Exit::SetUpFailed, "the cluster is unreachable or forbids what is needed, or a file cannot be written"),
+    (Exit::Nothing, "no policies to generate scenarios from"),
+]))]
 pub struct GenerateArgs {
     /// Generate scenarios with shadows of the workloads that run in the cluster, under its own policies
     #[arg(long, conflicts_with = "files")]
@@ -653,6 +695,11 @@ pub struct GenerateArgs {
 
 /// `flowproof clean`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "listed, or removed"),
+    (Exit::Usage, "usage, or a run that left nothing behind"),
+    (Exit::SetUpFailed, "the cluster is unreachable or forbids what is needed"),
+]))]
 pub struct CleanArgs {
     /// IDs of the runs to remove
     #[arg(value_name = "RUN", conflicts_with_all = ["all", "older_than"])]

@@ -22,7 +22,7 @@ use crate::{
     },
     run::{Progress, Settings, run_id},
 };
-use flowproof_core::outcome::{End, Outcome, ScenarioOutcome};
+use flowproof_core::outcome::{End, Exit, Outcome, ScenarioOutcome};
 use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
 
 /// A node that has not enforced a policy by then is worth a word.
@@ -31,7 +31,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 const DEPLOY: Duration = Duration::from_secs(45);
 
 /// Carries out `flowproof check`; returns the exit code.
-pub async fn check(args: Box<CheckArgs>) -> Result<u8, Failure> {
+pub async fn check(args: Box<CheckArgs>) -> Result<Exit, Failure> {
     let play = &args.play;
     let suite = if args.nodes_only { Vec::new() } else { scenarios_of(play)? };
     let deviations = deviations(play)?;
@@ -72,7 +72,7 @@ pub async fn check(args: Box<CheckArgs>) -> Result<u8, Failure> {
     let changed = session.end().await.amend(&mut outcome);
     written.and(play.outputs.finish(&outcome, changed))?;
     let report = Report::read(&nodes, &suite, &outcome);
-    Ok(if outcome.interrupted { 130 } else { report.exit_code() })
+    Ok(if outcome.interrupted { Exit::Interrupted } else { report.exit() })
 }
 
 /// The second round: a node that cannot take pods, or whose pods reach nobody, must not spoil the answer for its neighbour.

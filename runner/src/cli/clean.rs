@@ -6,11 +6,12 @@ use crate::{
     kube::{Found, Kube, Remains},
     run::duration_text,
 };
+use flowproof_core::outcome::Exit;
 use jiff::Timestamp;
 use std::{fmt::Write, io::Write as _, time::Duration};
 
 /// Carries out the command.
-pub async fn clean(args: CleanArgs) -> Result<u8, Failure> {
+pub async fn clean(args: CleanArgs) -> Result<Exit, Failure> {
     let cluster = Kube::connect(connection(&args.kube)).await?;
     let Found { runs, unlisted } = cluster.runs().await?;
     if !unlisted.is_empty() {

@@ -7,10 +7,10 @@ use super::{
     say,
 };
 use crate::report::compared;
-use flowproof_core::compare;
+use flowproof_core::{compare, outcome::Exit};
 
 /// Carries out the command; returns the exit code.
-pub fn compare(args: &CompareArgs) -> Result<u8, Failure> {
+pub fn compare(args: &CompareArgs) -> Result<Exit, Failure> {
     let (before, after) = (read(&args.before)?, read(&args.after)?);
     let comparison = compare::compare(&before, &after, args.tolerate.unwrap_or_default());
     if let Some(path) = &args.json {
@@ -24,8 +24,8 @@ pub fn compare(args: &CompareArgs) -> Result<u8, Failure> {
         say(&compared::text(&comparison))?;
     }
     Ok(match () {
-        () if comparison.worse() => 1,
-        () if comparison.compared_nothing() => 5,
-        () => 0,
+        () if comparison.worse() => Exit::Mismatched,
+        () if comparison.compared_nothing() => Exit::Nothing,
+        () => Exit::Success,
     })
 }

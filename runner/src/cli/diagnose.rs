@@ -15,7 +15,7 @@ use crate::{
 };
 use clap::Parser as _;
 use flowproof_core::{
-    outcome::{Conclusion, Outcome},
+    outcome::{Exit, Outcome},
     scenario::Scenario,
 };
 use std::io::Write as _;
@@ -24,7 +24,7 @@ use std::io::Write as _;
 const MOST_ROUNDS: usize = 3;
 
 /// Carries out `flowproof diagnose`; returns the exit code, which says nothing of the run: `report` tells that.
-pub async fn run(args: &DiagnoseArgs) -> Result<u8, Failure> {
+pub async fn run(args: &DiagnoseArgs) -> Result<Exit, Failure> {
     let mut outcome = read(&args.saved)?;
     if outcome.watch.is_some() {
         return Err(Failure::usage(
@@ -52,7 +52,7 @@ pub async fn run(args: &DiagnoseArgs) -> Result<u8, Failure> {
         outcome.scenarios.extend(played.scenarios);
         diagnosis = diagnosed(&outcome, &known, &suspects)?;
         if played.interrupted {
-            return Ok(Conclusion::Interrupted.exit_code());
+            return Ok(Exit::Interrupted);
         }
     }
     if let Some(path) = &args.json {
@@ -61,7 +61,7 @@ pub async fn run(args: &DiagnoseArgs) -> Result<u8, Failure> {
     if args.json.as_ref().is_none_or(|path| path.as_os_str() != "-") {
         say(&text::text(&diagnosis, &known))?;
     }
-    Ok(0)
+    Ok(Exit::Success)
 }
 
 fn diagnosed(outcome: &Outcome, scenarios: &[Scenario], suspects: &[Suspect]) -> Result<Diagnosis, Failure> {

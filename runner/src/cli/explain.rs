@@ -13,6 +13,7 @@ use crate::{
 };
 use flowproof_core::{
     explain::{ExplainError, Question, explain as answer},
+    outcome::Exit,
     snapshot::Snapshot,
 };
 use serde_json::json;
@@ -22,7 +23,7 @@ use std::{io::Write as _, path::PathBuf};
 const SCHEMA: &str = "flowproof.explain/1";
 
 /// Carries out `flowproof explain`; returns the exit code.
-pub async fn explain(args: &ExplainArgs) -> Result<u8, Failure> {
+pub async fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
     let question = Question::parse(&args.flow, &args.namespace).map_err(refused)?;
     let snapshot = known(args).await?;
     let mut stderr = std::io::stderr().lock();

@@ -1,13 +1,14 @@
 //! What ends the program before or beside an outcome: one message, hints, an exit code.
 
 use crate::cluster::ClusterError;
+use flowproof_core::outcome::Exit;
 use std::{io::Write, process::ExitCode};
 
 /// A message to the user and the exit code that goes with it.
 #[derive(Debug)]
 pub struct Failure {
-    /// Exit code, as documented.
-    pub code: u8,
+    /// The exit code.
+    pub exit: Exit,
     /// What failed.
     pub message: String,
     /// What would help.
@@ -15,19 +16,19 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Exit code 2: usage, or a scenario that does not parse or check.
+    /// The command line or a file is wrong.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { code: 2, message: message.into(), hint: None }
+        Self { exit: Exit::Usage, message: message.into(), hint: None }
     }
 
-    /// Exit code 4: the cluster or the set-up failed.
+    /// The cluster or the set-up failed.
     pub fn set_up(message: impl Into<String>) -> Self {
-        Self { code: 4, message: message.into(), hint: None }
+        Self { exit: Exit::SetUpFailed, message: message.into(), hint: None }
     }
 
-    /// Exit code 5: nothing to run.
+    /// There is nothing to do.
     pub fn nothing(message: impl Into<String>) -> Self {
-        Self { code: 5, message: message.into(), hint: None }
+        Self { exit: Exit::Nothing, message: message.into(), hint: None }
     }
 
     /// Adds what would help.
@@ -44,7 +45,7 @@ impl Failure {
         if let Some(hint) = &self.hint {
             let _ = writeln!(stderr, "hint: {hint}");
         }
-        ExitCode::from(self.code)
+        self.exit.into()
     }
 }
 
@@ -56,6 +57,6 @@ impl From<ClusterError> for Failure {
             }
             _ => error.hint().map(str::to_owned),
         };
-        Self { code: 4, message: error.to_string(), hint }
+        Self { exit: Exit::SetUpFailed, message: error.to_string(), hint }
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     faults::{
-        self, Depth, Event, Matrix, Options,
+        self, Depth, Event, Options,
         play::Trouble,
         table::{self, list},
     },
@@ -17,7 +17,7 @@ use crate::{
     report,
     run::duration_text,
 };
-use flowproof_core::outcome::Conclusion;
+use flowproof_core::outcome::{Conclusion, Exit};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::{
@@ -31,7 +31,7 @@ use tokio::sync::mpsc;
 const JOBS_PER_PROCESSOR: usize = 7;
 
 /// Carries out `flowproof faults`; returns the exit code.
-pub async fn faults(args: FaultsArgs) -> Result<u8, Failure> {
+pub async fn faults(args: FaultsArgs) -> Result<Exit, Failure> {
     let faults: Vec<Fault> = if args.faults.is_empty() {
         Fault::all().collect()
     } else {
@@ -39,7 +39,7 @@ pub async fn faults(args: FaultsArgs) -> Result<u8, Failure> {
     };
     if args.list {
         let entries: Vec<_> = faults.into_iter().map(Fault::info).collect();
-        return write(args.json.as_deref(), &entries, || list(&entries)).map(|()| 0);
+        return write(args.json.as_deref(), &entries, || list(&entries)).map(|()| Exit::Success);
     }
     let scenarios = select(load(&args.paths)?, &args.filter)?;
     none_live(&scenarios)?;
@@ -58,7 +58,7 @@ pub async fn faults(args: FaultsArgs) -> Result<u8, Failure> {
     let _ = progress.await;
     let matrix = played.map_err(failure)?;
     write(args.json.as_deref(), &matrix, || table::text(&matrix))?;
-    Ok(Matrix::exit_code(&matrix))
+    Ok(matrix.exit())
 }
 
 /// Says why there is no matrix.
@@ -74,9 +74,9 @@ fn failure(trouble: Trouble) -> Failure {
             let _ = std::io::stderr().write_all(&text);
             let count = outcomes.len();
             let wrong = outcomes.iter().any(|outcome| outcome.conclusion() == Conclusion::Mismatched);
-            let code = if wrong { Conclusion::Mismatched } else { Conclusion::Unclear }.exit_code();
+            let exit = if wrong { Exit::Mismatched } else { Exit::Unclear };
             Failure {
-                code,
+                exit,
                 message: format!(
                     "{count} scenario{} without any fault, so no fault was played",
                     if count == 1 { " fails" } else { "s fail" }

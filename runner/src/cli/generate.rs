@@ -6,11 +6,14 @@ use super::{
     explain::{live, read},
     say,
 };
-use flowproof_core::generate::{scenarios, shadows};
+use flowproof_core::{
+    generate::{scenarios, shadows},
+    outcome::Exit,
+};
 use std::{fs, io::Write as _};
 
 /// Carries out `flowproof generate`; returns the exit code.
-pub async fn generate(args: &GenerateArgs) -> Result<u8, Failure> {
+pub async fn generate(args: &GenerateArgs) -> Result<Exit, Failure> {
     let snapshot = match read(&args.given.files)? {
         None => live(&args.given.kube).await?,
         Some(sources) => sources.snapshot.ok_or_else(|| {
@@ -40,5 +43,5 @@ pub async fn generate(args: &GenerateArgs) -> Result<u8, Failure> {
         fs::write(&path, &scenario.text).map_err(|error| failed(&path, error))?;
         say(&format!("{}: {} flows\n", path.display(), scenario.flows))?;
     }
-    Ok(0)
+    Ok(Exit::Success)
 }

@@ -62,7 +62,7 @@ struct PushArgs {
 }
 
 /// Carries out the command.
-pub async fn image(args: ImageArgs) -> Result<u8, Failure> {
+pub async fn image(args: ImageArgs) -> Result<super::Exit, Failure> {
     let image = if args.runner { image::runner() } else { image::embedded() };
     let image = image.map_err(|error| Failure::set_up(error.to_string()))?;
     match args.command {

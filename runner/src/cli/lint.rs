@@ -11,6 +11,7 @@ use crate::{
 };
 use flowproof_core::{
     lint,
+    outcome::Exit,
     parse::{Deviation, Problem, Severity},
     plan,
     policy::ApiServer,
@@ -22,7 +23,7 @@ use std::{collections::BTreeSet, fmt::Write as _, io::Write as _};
 const SCHEMA: &str = "flowproof.lint/1";
 
 /// Carries out `flowproof lint`; returns the exit code.
-pub async fn lint(args: &LintArgs) -> Result<u8, Failure> {
+pub async fn lint(args: &LintArgs) -> Result<Exit, Failure> {
     let sources = match Sources::read(&args.paths) {
         Ok(sources) => sources,
         Err(files) => return told(&files, 0, 0, args),
@@ -48,7 +49,7 @@ pub async fn lint(args: &LintArgs) -> Result<u8, Failure> {
     }
     let flows: usize = sources.scenarios.iter().map(|scenario| plan::flows(scenario).len()).sum();
     let shown = sources.shown(&problems);
-    let code = told(&shown, sources.scenarios.len(), policies, args)?;
+    let exit = told(&shown, sources.scenarios.len(), policies, args)?;
     if !args.json {
         let mut text = Vec::new();
         if !sources.scenarios.is_empty() {
@@ -60,11 +61,11 @@ pub async fn lint(args: &LintArgs) -> Result<u8, Failure> {
         if policies > 0 {
             text.push(counted(policies, "policy", "policies"));
         }
-        if code == 0 {
+        if exit == Exit::Success {
             say(&format!("{}: {}\n", text.join(", "), verdict(&problems)))?;
         }
     }
-    Ok(code)
+    Ok(exit)
 }
 
 /// What is known of the API server: its version from the cluster, when one is named.
@@ -132,7 +133,7 @@ fn verdict(problems: &[Problem]) -> String {
 }
 
 /// Tells all problems; the exit code is that of usage when one of them is an error.
-fn told(files: &[FileProblems], scenarios: usize, policies: usize, args: &LintArgs) -> Result<u8, Failure> {
+fn told(files: &[FileProblems], scenarios: usize, policies: usize, args: &LintArgs) -> Result<Exit, Failure> {
     let errors: usize = files.iter().map(FileProblems::errors).sum();
     let warnings = files.iter().map(FileProblems::count).sum::<usize>() - errors;
     if args.json {
@@ -142,7 +143,7 @@ fn told(files: &[FileProblems], scenarios: usize, policies: usize, args: &LintAr
             "problems": problems,
         });
         say(&format!("{report:#}\n"))?;
-        return Ok(if errors > 0 { 2 } else { 0 });
+        return Ok(if errors > 0 { Exit::Usage } else { Exit::Success });
     }
     let mut text = String::new();
     for file in files {
@@ -161,7 +162,7 @@ fn told(files: &[FileProblems], scenarios: usize, policies: usize, args: &LintAr
             counted(files.len(), "file", "files")
         )));
     }
-    Ok(0)
+    Ok(Exit::Success)
 }
 
 fn as_json(file: &FileProblems) -> Vec<Value> {

@@ -7,10 +7,10 @@ use super::{
 };
 use crate::kube::{JobSpec, job_manifest, rbac_manifest};
 use clap::Parser;
-use flowproof_core::name;
+use flowproof_core::{name, outcome::Exit};
 
 /// Carries out the command.
-pub fn manifest(args: ManifestArgs) -> Result<u8, Failure> {
+pub fn manifest(args: ManifestArgs) -> Result<Exit, Failure> {
     if !name::is_label(&args.namespace) {
         let hint =
             "a namespace is up to 63 lower-case letters, digits and '-', with a letter or digit at both ends";

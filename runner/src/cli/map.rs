@@ -9,6 +9,7 @@ use super::{
 };
 use crate::sources::Sources;
 use flowproof_core::{
+    outcome::Exit,
     picture::Picture,
     reach::{Change, Connection, Difference, Reach, Why, is_workload},
     snapshot::Snapshot,
@@ -32,7 +33,7 @@ const GIT: &str = "git:";
 const MOST_COLUMNS: usize = 8;
 
 /// Carries out `flowproof map`; returns the exit code.
-pub async fn map(args: &MapArgs) -> Result<u8, Failure> {
+pub async fn map(args: &MapArgs) -> Result<Exit, Failure> {
     if let Some(old) = &args.diff {
         let [new] = &args.paths[..] else {
             return Err(
@@ -50,7 +51,7 @@ pub async fn map(args: &MapArgs) -> Result<u8, Failure> {
             Some(MapFailOn::Any) => opens || closes,
             None => false,
         };
-        return Ok(u8::from(fails));
+        return Ok(if fails { Exit::Mismatched } else { Exit::Success });
     }
     let reach = if args.paths.is_empty() {
         Reach::of(&live(&args.kube).await?)
@@ -131,12 +132,12 @@ fn of_revision(text: &str) -> Result<Mapped, Failure> {
 }
 
 /// Compares with a reviewed file of lines, or writes it.
-fn check(file: &Path, reach: &Reach, write: bool) -> Result<u8, Failure> {
+fn check(file: &Path, reach: &Reach, write: bool) -> Result<Exit, Failure> {
     let lines: BTreeSet<String> = reach.lines().iter().map(ToString::to_string).collect();
     let text = lines.iter().fold(String::new(), |text, line| text + line + "\n");
     if write {
         write_to(file, &text)?;
-        return Ok(0);
+        return Ok(Exit::Success);
     }
     let known = fs::read_to_string(file).map_err(|error| {
         Failure::usage(format!("{} cannot be read: {error}", file.display())).hint("--write makes it")
@@ -158,7 +159,7 @@ fn check(file: &Path, reach: &Reach, write: bool) -> Result<u8, Failure> {
         return say(&format!("{}: all {} connections are as reviewed\n", file.display(), lines.len()));
     }
     say(&told)?;
-    Ok(1)
+    Ok(Exit::Mismatched)
 }
 
 fn shown(reach: &Reach, format: MapFormat) -> String {

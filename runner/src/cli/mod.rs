@@ -5,6 +5,7 @@ mod check;
 mod clean;
 mod compare;
 mod diagnose;
+mod exits;
 mod explain;
 mod failure;
 mod faults;
@@ -23,6 +24,7 @@ pub use failure::Failure;
 
 use args::Command;
 use clap::{CommandFactory, Parser};
+use flowproof_core::outcome::Exit;
 use std::{io::Write, process::ExitCode};
 
 /// Runs the program with the process's arguments.
@@ -32,16 +34,16 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::set_up(format!("no threads can be started: {error}")).tell(),
     };
-    let code = match runtime.block_on(dispatch(cli)) {
-        Ok(code) => ExitCode::from(code),
+    let exit = match runtime.block_on(dispatch(cli)) {
+        Ok(exit) => exit.into(),
         Err(failure) => failure.tell(),
     };
     // A thread that still reads stdin or a hanging connection must not keep the process.
     runtime.shutdown_background();
-    code
+    exit
 }
 
-async fn dispatch(cli: Cli) -> Result<u8, Failure> {
+async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Run(args) => run::run(args).await,
         Command::Check(args) => check::check(args).await,
@@ -72,11 +74,11 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
 }
 
 /// Writes data to stdout. A reader that went away (`| head`) is no error.
-fn say(text: &str) -> Result<u8, Failure> {
+fn say(text: &str) -> Result<Exit, Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::set_up(format!("stdout cannot be written: {error}")))
         }
-        _ => Ok(0),
+        _ => Ok(Exit::Success),
     }
 }

@@ -8,7 +8,10 @@ use super::{
     say,
 };
 use crate::report::counted;
-use flowproof_core::mutate::{Mutated, mutate};
+use flowproof_core::{
+    mutate::{Mutated, mutate},
+    outcome::Exit,
+};
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -16,7 +19,7 @@ use std::fmt::Write as _;
 const SCHEMA: &str = "flowproof.mutate/1";
 
 /// Carries out `flowproof mutate`; returns the exit code.
-pub fn run(args: &MutateArgs) -> Result<u8, Failure> {
+pub fn run(args: &MutateArgs) -> Result<Exit, Failure> {
     let scenarios = select(load(&args.paths)?, &args.filter)?;
     let all: Vec<Mutated> = scenarios.iter().filter(|scenario| !scenario.live).map(mutate).collect();
     let (counted, noticed) = (all.iter().map(Mutated::counted).sum(), all.iter().map(Mutated::noticed).sum());
@@ -32,7 +35,8 @@ pub fn run(args: &MutateArgs) -> Result<u8, Failure> {
     if args.json.as_ref().is_none_or(|path| path.as_os_str() != "-") {
         say(&text(&all, noticed, counted))?;
     }
-    Ok(u8::from(args.fail_under.is_some_and(|least| score < f64::from(least))))
+    let fails = args.fail_under.is_some_and(|least| score < f64::from(least));
+    Ok(if fails { Exit::Mismatched } else { Exit::Success })
 }
 
 /// Rounded down to a tenth: 100 means all.

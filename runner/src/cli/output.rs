@@ -7,7 +7,7 @@ use super::{
     session::Changed,
 };
 use crate::report::{github, html, junit, table};
-use flowproof_core::outcome::{self, Outcome};
+use flowproof_core::outcome::{self, Exit, Outcome};
 use quick_junit::TestSuite;
 use std::{
     io::Write,
@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Carries out `flowproof report`; the exit code is that of the run.
-pub fn report(args: &ReportArgs) -> Result<u8, Failure> {
+pub fn report(args: &ReportArgs) -> Result<Exit, Failure> {
     let outcome = read(&args.saved)?;
     let outputs = OutputArgs {
         save: Vec::new(),
@@ -27,7 +27,7 @@ pub fn report(args: &ReportArgs) -> Result<u8, Failure> {
     if !outputs.paths().any(|path| is_stdout(path)) {
         outputs.tables(&outcome, "")?;
     }
-    Ok(outcome.conclusion().exit_code())
+    Ok(outcome.conclusion().exit())
 }
 
 impl OutputArgs {

@@ -23,7 +23,7 @@ use crate::{
 };
 use flowproof_core::{
     flow::Family,
-    outcome::{Conclusion, Outcome},
+    outcome::{Conclusion, Exit, Outcome},
     parse::Deviation,
     scenario::{Labels, Scenario},
     variant::{self, Via, Where},
@@ -34,7 +34,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Carries out `flowproof run`; returns the exit code.
-pub async fn run(args: Box<RunArgs>) -> Result<u8, Failure> {
+pub async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let kind = kind(&args.play);
     let defaults = settings(&args.play, kind)?;
     let settings = Settings {
@@ -56,7 +56,7 @@ pub async fn run(args: Box<RunArgs>) -> Result<u8, Failure> {
 }
 
 /// Carries out `flowproof watch`; returns the exit code.
-pub async fn watch(args: Box<WatchArgs>) -> Result<u8, Failure> {
+pub async fn watch(args: Box<WatchArgs>) -> Result<Exit, Failure> {
     let WatchArgs { play, at_least, until_stable, command } = *args;
     let options = WatchOptions { at_least, until_stable, command };
     let kind = kind(&play);
@@ -72,7 +72,7 @@ async fn carry_out(
     settings: Settings,
     watch: Option<WatchOptions>,
     after: impl FnOnce(&mut Outcome, &[Scenario]) -> String,
-) -> Result<u8, Failure> {
+) -> Result<Exit, Failure> {
     let scenarios = scenarios_of(args)?;
     may_play(args, kind, &scenarios)?;
     let deviations = deviations(args)?;
@@ -97,7 +97,7 @@ async fn carry_out(
     let written = args.outputs.write(&outcome, &after);
     let changed = session.end().await.amend(&mut outcome);
     written.and(args.outputs.finish(&outcome, changed))?;
-    Ok(outcome.conclusion().exit_code())
+    Ok(outcome.conclusion().exit())
 }
 
 /// What is played where.

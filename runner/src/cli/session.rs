@@ -1,7 +1,7 @@
 //! From the first signal that is listened for to the last object that is gone: one session plays one run, or several.
 
 use crate::run::{CleanUp, Live};
-use flowproof_core::outcome::{Conclusion, Outcome};
+use flowproof_core::outcome::{Exit, Outcome};
 use futures::future::join_all;
 use std::io::Write;
 use tokio::task::JoinHandle;
@@ -104,5 +104,5 @@ async fn listen_for_signals(watch: Option<CancellationToken>, run: CancellationT
     if !traces.is_empty() {
         tell_remains(&traces, &live);
     }
-    std::process::exit(i32::from(Conclusion::Interrupted.exit_code()));
+    std::process::exit(i32::from(Exit::Interrupted.code()));
 }

@@ -1,11 +1,11 @@
 //! The kill matrix: which scenario catches which fault, and by which flow.
 
 use crate::local::fault::{Effect, FaultInfo};
-use flowproof_core::{flow::Family, verdict::Reason};
+use flowproof_core::{flow::Family, outcome::Exit, verdict::Reason};
 use serde::Serialize;
 
-/// Name and version of the JSON form.
-pub const SCHEMA: &str = "flowproof-faults/1";
+/// Name and version of the schema of `--json`.
+pub const SCHEMA: &str = "flowproof.faults/1";
 
 /// Scenarios against faults.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -120,8 +120,8 @@ impl Matrix {
             .map(|(_, row)| row)
     }
 
-    /// Exit code: 1 when a fault survives.
-    pub fn exit_code(&self) -> u8 {
-        u8::from(self.survivors().next().is_some())
+    /// The exit code: a fault that survives counts as a mismatch.
+    pub fn exit(&self) -> Exit {
+        if self.survivors().next().is_some() { Exit::Mismatched } else { Exit::Success }
     }
 }

@@ -1,6 +1,8 @@
-//! What a run amounts to: counts of verdicts, and the conclusion that becomes the exit code.
+//! What a run amounts to: counts of verdicts, and the conclusion, which has an exit code.
 
-use super::{Canary, CanaryPair, End, FlowOutcome, Outcome, ScenarioOutcome, StepOutcome, Watched, What};
+use super::{
+    Canary, CanaryPair, End, Exit, FlowOutcome, Outcome, ScenarioOutcome, StepOutcome, Watched, What,
+};
 use crate::verdict::{Kind, Reason};
 use serde::{Deserialize, Serialize};
 
@@ -22,38 +24,38 @@ pub struct Tally {
     pub unspecified: usize,
 }
 
-/// What a run amounts to, worst first: the exit codes of the command line.
+/// What a run amounts to, worst first; each has an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Conclusion {
-    /// 130: interrupted.
+    /// The user ended it.
     Interrupted,
-    /// 6: policies are accepted and none is enforced.
+    /// Policies are accepted and none is enforced.
     NothingEnforced,
-    /// 1: a mismatch.
+    /// There is a mismatch.
     Mismatched,
-    /// 4: the cluster or the set-up failed.
+    /// The cluster or the set-up failed.
     SetUpFailed,
-    /// 3: something unproven or inconclusive.
+    /// Something is unproven or inconclusive.
     Unclear,
-    /// 5: nothing was tried.
+    /// Nothing was tried.
     Nothing,
-    /// 0: everything matched.
+    /// Everything matched.
     Matched,
 }
 
 impl Conclusion {
-    /// The process's exit code.
+    /// The exit code of a run that amounts to this.
     #[must_use]
-    pub fn exit_code(self) -> u8 {
+    pub fn exit(self) -> Exit {
         match self {
-            Self::Matched => 0,
-            Self::Mismatched => 1,
-            Self::Unclear => 3,
-            Self::SetUpFailed => 4,
-            Self::Nothing => 5,
-            Self::NothingEnforced => 6,
-            Self::Interrupted => 130,
+            Self::Matched => Exit::Success,
+            Self::Mismatched => Exit::Mismatched,
+            Self::Unclear => Exit::Unclear,
+            Self::SetUpFailed => Exit::SetUpFailed,
+            Self::Nothing => Exit::Nothing,
+            Self::NothingEnforced => Exit::NothingEnforced,
+            Self::Interrupted => Exit::Interrupted,
         }
     }
 }

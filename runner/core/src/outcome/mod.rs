@@ -4,10 +4,12 @@
 //! server had accepted the step's change. Names are the scenario's own (logical) names. `docs/results.md` tells every field.
 
 mod conclusion;
+mod exit;
 mod read;
 mod watch;
 
 pub use conclusion::{Conclusion, Tally};
+pub use exit::Exit;
 pub use read::{ReadError, read, schema};
 pub use watch::{
     CommandOutcome, EndedBy, Episode, Start, StartedFlow, WatchOutcome, Watched, WatchedFlow, WatchedProber,

@@ -126,7 +126,7 @@ call=("$COMMAND")
 case $COMMAND in
   run | check | watch)
     [ -z "${INPUT_JUNIT:-}" ] || call+=(--junit "$INPUT_JUNIT")
-    [ -z "${INPUT_JSON:-}" ] || call+=(--json "$INPUT_JSON")
+    [ -z "${INPUT_JSON:-}" ] || call+=(--save "$INPUT_JSON")
     case " ${args[*]-} " in *" --cluster local "* | *" --cluster=local "*) ;; *) load ;; esac
     ;;
 esac

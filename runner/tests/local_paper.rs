@@ -161,7 +161,7 @@ fn the_command_says_what_it_looks_like_and_what_tells_it_apart() -> Result<()> {
     let output = flowproof(&["diagnose", "red.json"], folder.path())?;
     let text = String::from_utf8(output.stdout)?;
     ensure!(output.status.success(), "{:?} {text}", output.status);
-    for part in ["nothing-enforced", "empty-policy-ignored", "To tell ", "a likeness, not a proof"] {
+    for part in ["nothing-enforced", "empty-policy-ignored", "To distinguish ", "a likeness, not a proof"] {
         ensure!(text.contains(part), "'{part}' is missing: {text}");
     }
 

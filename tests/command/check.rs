@@ -8,7 +8,7 @@ fn found(arguments: &[&str]) -> (Option<i32>, Value) {
 }
 
 fn checked(arguments: &[&str]) -> (Option<i32>, Value) {
-    let always = ["check", "--cluster", "local", "--settle", "5s", "--found", "-"];
+    let always = ["check", "--cluster", "local", "--settle", "5s", "--json", "-"];
     let output = flowproof(&[&always, arguments].concat());
     let found = serde_json::from_slice(&output.stdout);
     (output.status.code(), found.unwrap_or_else(|error| panic!("{error}: {}", stderr(&output))))

@@ -4,10 +4,12 @@ mod check;
 mod compare;
 mod deviations;
 mod exits;
+mod json;
 mod lint;
 mod map;
 mod mutate;
 mod pages;
+mod refused;
 mod settle;
 mod tutorial;
 mod variants;
@@ -21,7 +23,9 @@ fn flowproof(arguments: &[&str]) -> Output {
         .args(arguments)
         .env_remove("KUBECONFIG")
         .env("HOME", "/nonexistent")
-        .env_remove("GITHUB_STEP_SUMMARY");
+        .env_remove("GITHUB_STEP_SUMMARY")
+        .env_remove("COLUMNS")
+        .env_remove("CLICOLOR_FORCE");
     command.output().expect("flowproof can be started")
 }
 
@@ -76,7 +80,7 @@ fn a_scenario_that_does_not_parse_is_told_with_its_place() {
 fn usage_errors_have_exit_code_two() {
     for arguments in [
         &["run", "--settle", "fast"][..],
-        &["run", "--toleration", "a=b:Sometimes"],
+        &["run", "--cluster", "kube", "--toleration", "a=b:Sometimes"],
         &["nonsense"],
         &["image", "load"],
     ] {
@@ -171,7 +175,7 @@ fn manifests_are_linted_without_a_scenario() {
         stderr(&output)
     );
     let wrong = MANIFESTS.replace("port: 5432 }]\n", "port: 5432, endPort: 1 }]\n");
-    let output = with_stdin(&["lint", "--json", "-"], wrong.as_bytes());
+    let output = with_stdin(&["lint", "--json", "-", "-"], wrong.as_bytes());
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
     assert_eq!((&report["schema"], &report["errors"]), (&"flowproof.lint/1".into(), &1.into()));

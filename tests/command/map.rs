@@ -108,7 +108,7 @@ fn a_reviewed_file_is_kept_true() {
     let reach = directory.path().join("reach.txt").display().to_string();
     let missing = flowproof(&["map", &shop, "--check", &reach]);
     assert!(
-        missing.status.code() == Some(2) && stderr(&missing).contains("--write makes it"),
+        missing.status.code() == Some(2) && stderr(&missing).contains("--write creates it"),
         "{}",
         stderr(&missing)
     );

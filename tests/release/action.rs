@@ -17,7 +17,7 @@ printf '%s\0' "$@" >> "$RECORD/calls"
 echo >> "$RECORD/calls"
 [ "$1" != image ] || exit "${LOAD_CODE:-0}"
 while [ $# -gt 0 ]; do
-  case $1 in --junit | --json) echo report > "$2" ;; esac
+  case $1 in --junit | --save) echo report > "$2" ;; esac
   shift
 done
 echo "a summary" >> "$GITHUB_STEP_SUMMARY"
@@ -133,7 +133,7 @@ fn target() -> String {
 fn it_fetches_its_own_release_runs_it_and_leaves_outputs() {
     let job = Job::new().with("CODE", "3");
     let calls = job.calls(3);
-    assert_eq!(calls, [["run", "--junit", "flowproof.xml", "--json", "flowproof.json"]]);
+    assert_eq!(calls, [["run", "--junit", "flowproof.xml", "--save", "flowproof.json"]]);
     let outputs = job.outputs();
     assert_eq!((outputs["exit-code"].as_str(), outputs["version"].as_str()), ("3", "1.2.3"));
     assert_eq!((outputs["junit"].as_str(), outputs["json"].as_str()), ("flowproof.xml", "flowproof.json"));

@@ -157,7 +157,7 @@ fn the_commands_of_the_action_can_be_given() {
             "a",
             "--junit",
             &default("junit"),
-            "--json",
+            "--save",
             &default("json"),
             "b/",
         ];

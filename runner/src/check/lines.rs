@@ -1,5 +1,6 @@
 //! The lines of the capability table: which flows show a capability, and what they say of it.
 
+use crate::report::counted;
 use flowproof_core::{
     capability::{Capability, on_the_path},
     flow::ESTABLISHED,
@@ -241,8 +242,10 @@ impl<'a> Gathered<'a> {
         let note = match (dropped, all - dropped) {
             (0, 0) => "nothing was denied".to_owned(),
             (_, 0) => "dropped: the source hears nothing".to_owned(),
-            (0, _) => "rejected: the source is told".to_owned(),
-            (dropped, rejected) => format!("{dropped} flows dropped, {rejected} rejected"),
+            (0, _) => "rejected: the source gets an error".to_owned(),
+            (dropped, rejected) => {
+                format!("{} dropped, {rejected} rejected", counted(dropped, "flow", "flows"))
+            }
         };
         Line {
             capability: Some(Capability::DropOrReject),

@@ -5,6 +5,7 @@ use super::{
     lines::{Line, Status},
     node::{NodeReport, Part, State},
 };
+use crate::report::{counted, table::Detail};
 use comfy_table::Table;
 use flowproof_core::outcome::Outcome;
 use std::{collections::BTreeSet, fmt::Write};
@@ -15,9 +16,13 @@ pub fn answer(nodes: &[NodeReport]) -> String {
     let (enforcing, failed) = (of(State::Enforces), of(State::Failed));
     let (all, tried) = (nodes.len(), nodes.len() - failed);
     let mut text = if tried == 0 {
-        format!("none of {} could be tried", count(all))
+        match all {
+            1 => "the node could not be tried".to_owned(),
+            _ => format!("none of {all} nodes could be tried"),
+        }
     } else if of(State::Open) == all {
-        format!("NOTHING IS ENFORCED: policies are accepted, but change nothing on any of {}", count(all))
+        let on = if all == 1 { "the node".to_owned() } else { format!("any of {all} nodes") };
+        format!("NOTHING IS ENFORCED: policies are accepted, but change nothing on {on}")
     } else if enforcing == all {
         let slowest = nodes.iter().filter_map(|node| node.slowest_ms).max().unwrap_or(0);
         format!(
@@ -51,18 +56,27 @@ pub fn answer(nodes: &[NodeReport]) -> String {
 }
 
 fn count(nodes: usize) -> String {
-    if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") }
+    counted(nodes, "node", "nodes")
 }
 
-/// All of it.
-pub fn text(report: &Report) -> String {
-    let mut text = format!("{}\n\n{}\n", answer(&report.nodes), indent(&nodes(&report.nodes)));
-    if !report.capabilities.is_empty() {
-        let _ = writeln!(text, "\n{}", indent(&capabilities(report)));
-        // Flows that show several capabilities are told once.
-        let mut told = BTreeSet::new();
-        for line in &report.capabilities {
-            let new: Vec<&String> = line.flows.iter().filter(|flow| told.insert(*flow)).collect();
+/// The answer, the nodes and the capabilities; with [`Detail::Failures`] only what is not as it should be.
+pub fn text(report: &Report, detail: Detail) -> String {
+    let shown_node = |node: &&NodeReport| detail == Detail::Full || node.state != State::Enforces;
+    let shown_line = |line: &&Line| {
+        detail == Detail::Full || !matches!(line.status, Status::Enforced | Status::NotSupported)
+    };
+    let nodes: Vec<&NodeReport> = report.nodes.iter().filter(shown_node).collect();
+    let lines: Vec<&Line> = report.capabilities.iter().filter(shown_line).collect();
+    let mut text = format!("{}\n", answer(&report.nodes));
+    if !nodes.is_empty() {
+        let _ = writeln!(text, "\n{}", indent(&node_table(&nodes)));
+    }
+    if !lines.is_empty() {
+        let _ = writeln!(text, "\n{}", indent(&capabilities(&lines)));
+        // Flows that show several capabilities are listed once.
+        let mut listed = BTreeSet::new();
+        for line in lines {
+            let new: Vec<&String> = line.flows.iter().filter(|flow| listed.insert(*flow)).collect();
             if !new.is_empty() {
                 let _ = writeln!(text, "\n  {} {}", sign(line.status), line.title);
                 for flow in new {
@@ -115,7 +129,7 @@ fn flows(line: &Line) -> String {
     }
 }
 
-fn nodes(nodes: &[NodeReport]) -> String {
+fn node_table(nodes: &[&NodeReport]) -> String {
     let columns: BTreeSet<(&str, bool)> = nodes
         .iter()
         .flat_map(|node| &node.parts)
@@ -145,9 +159,9 @@ fn part_sign(part: &Part) -> &'static str {
     }
 }
 
-fn capabilities(report: &Report) -> String {
+fn capabilities(lines: &[&Line]) -> String {
     let mut table = plain();
-    for line in &report.capabilities {
+    for line in lines {
         let status = format!("{} {}", sign(line.status), words(line.status));
         table.add_row([status, line.title.clone(), flows(line), line.note.clone().unwrap_or_default()]);
     }
@@ -182,5 +196,54 @@ pub fn words(status: Status) -> &'static str {
         Status::Deviates => "deviates",
         Status::NotSupported => "not supported here",
         Status::Unclear => "unclear",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::SCHEMA;
+
+    fn node(node: &str, state: State) -> NodeReport {
+        NodeReport {
+            node: node.to_owned(),
+            state,
+            because: Vec::new(),
+            slowest_ms: Some(40),
+            open_for_ms: None,
+            parts: Vec::new(),
+        }
+    }
+
+    fn line(title: &str, status: Status) -> Line {
+        Line {
+            capability: None,
+            title: title.to_owned(),
+            status,
+            note: None,
+            tried: 2,
+            matched: 1,
+            flows: Vec::new(),
+            shown_by: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_quiet_report_has_only_what_is_not_as_it_should_be() {
+        let report = |nodes, capabilities| Report { schema: SCHEMA, nodes, capabilities };
+        let good = report(
+            vec![node("good", State::Enforces)],
+            vec![line("ports", Status::Enforced), line("tiers", Status::NotSupported)],
+        );
+        assert_eq!(text(&good, Detail::Failures), "policies are enforced on the node, within 40 ms\n");
+        let full = text(&good, Detail::Full);
+        assert!(full.contains("good") && full.contains("ports") && full.contains("tiers"), "{full}");
+        let bad = report(
+            vec![node("good", State::Enforces), node("bad", State::Open)],
+            vec![line("ports", Status::Enforced), line("services", Status::NotEnforced)],
+        );
+        let quiet = text(&bad, Detail::Failures);
+        assert!(quiet.contains("bad lets everything through") && quiet.contains("services"), "{quiet}");
+        assert!(!quiet.contains("good") && !quiet.contains("ports"), "{quiet}");
     }
 }

@@ -1,13 +1,12 @@
 //! `flowproof check`: every node first, then the suite; one answer.
 
 use super::{
-    Failure,
-    args::{CheckArgs, PlayArgs},
-    diagnose,
-    output::{is_stdout, summary, write_to},
-    run::{Play, cluster, deviations, kind, may_play, scenarios_of, settings},
+    Failure, diagnose, exits,
+    outputs::{self, Outputs, ReportFileArgs, is_stdout, summary, write_json, write_to},
+    play::{Play, PlayArgs},
     say,
     session::Session,
+    values::pairs,
 };
 use crate::{
     check::{
@@ -22,27 +21,103 @@ use crate::{
     },
     run::{Progress, Settings, run_id},
 };
+use clap::Args;
 use flowproof_core::outcome::{End, Exit, Outcome, ScenarioOutcome};
-use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// A node that has not enforced a policy by then is worth a word.
 const SETTLE: Duration = Duration::from_secs(10);
-/// A node on which no pod has come on for so long is told, instead of being waited for.
+/// A node on which no pod has started for so long is reported, instead of being waited for.
 const DEPLOY: Duration = Duration::from_secs(45);
+
+/// `flowproof check`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "every node enforces policies, and every capability holds or deviates as known"),
+    (Exit::Mismatched, "a node does not, or a capability does not hold"),
+    (Exit::Usage, Exit::Usage.meaning()),
+    (Exit::Unclear, "neither, but something is unclear"),
+    (Exit::SetUpFailed, "the cluster is unreachable, forbids what is needed, or a node could not be tried"),
+    (Exit::NothingEnforced, "no node enforces anything"),
+    (Exit::Interrupted, Exit::Interrupted.meaning()),
+]))]
+pub struct CheckArgs {
+    /// Check the nodes only, and skip the capabilities
+    #[arg(
+        long,
+        conflicts_with_all = ["paths", "manifests", "filter", "placement", "via", "strict", "touch_live"]
+    )]
+    pub nodes_only: bool,
+    /// Refused with the reason: every node is tried.
+    #[arg(long, hide = true)]
+    pub no_canary: bool,
+    /// After a mismatch, say which known fault it looks like; `flowproof diagnose` says more
+    #[arg(long)]
+    pub diagnose: bool,
+    /// What is played for the capabilities, where and how.
+    #[command(flatten)]
+    pub play: PlayArgs,
+    /// Where the results go.
+    #[command(flatten)]
+    pub outputs: CheckOutputArgs,
+}
+
+/// Where the results of a check go.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Reports")]
+pub struct CheckOutputArgs {
+    /// Write the findings as JSON; - writes to stdout instead of the tables
+    #[arg(long, alias = "found", value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the capabilities as a Markdown table; - writes to stdout instead of the tables
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+    /// Write the outcome of all flows as JSON, for `compare`, `report`, `diagnose` and other programs; - writes to stdout
+    /// instead of the tables; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub save: Vec<PathBuf>,
+    /// Other reports.
+    #[command(flatten)]
+    pub files: ReportFileArgs,
+}
+
+impl CheckOutputArgs {
+    /// Where the outcome goes.
+    fn outcome(&self) -> Outputs<'_> {
+        Outputs { saved: &self.save, files: &self.files }
+    }
+
+    /// All files to write.
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        let own = self.json.iter().chain(&self.markdown).chain(&self.save);
+        own.chain(&self.files.html).chain(&self.files.junit).map(PathBuf::as_path)
+    }
+}
 
 /// Carries out `flowproof check`; returns the exit code.
 pub async fn check(args: Box<CheckArgs>) -> Result<Exit, Failure> {
     let play = &args.play;
-    let suite = if args.nodes_only { Vec::new() } else { scenarios_of(play)? };
-    let deviations = deviations(play)?;
-    play.outputs.check()?;
-    let kind = kind(play);
-    may_play(play, kind, &suite)?;
-    let cluster = cluster(play, kind).await?;
+    if args.no_canary {
+        return Err(Failure::usage(
+            "--no-canary has no effect on a check, which tries every node instead of a canary",
+        )
+        .hint("leave it out"));
+    }
+    let suite = if args.nodes_only { Vec::new() } else { play.selection.scenarios()? };
+    let deviations = play.selection.deviations()?;
+    outputs::check(args.outputs.paths())?;
+    let kind = play.choose()?;
+    play.selection.may_play(kind, &suite)?;
+    let cluster = play.connect(kind).await?;
     let nodes = nodes(play, &*cluster).await?;
-    let defaults = settings(play, kind)?;
+    let defaults = play.settings(kind)?;
     let settings = Settings {
-        settle: play.settle.unwrap_or(SETTLE),
+        settle: play.timing.settle.unwrap_or(SETTLE),
         urgent: nodes.len(),
         deploy: DEPLOY,
         canary: false,
@@ -65,12 +140,12 @@ pub async fn check(args: Box<CheckArgs>) -> Result<Exit, Failure> {
             if args.diagnose {
                 diagnose::add_to(&mut outcome, &scenarios);
             }
-            write(&args, &Report::read(&nodes, &suite, &outcome), &outcome)
+            write(&args.outputs, &Report::read(&nodes, &suite, &outcome), &outcome)
         }
         Err(failure) => Err(failure),
     };
     let changed = session.end().await.amend(&mut outcome);
-    written.and(play.outputs.finish(&outcome, changed))?;
+    written.and(args.outputs.outcome().finish(&outcome, changed))?;
     let report = Report::read(&nodes, &suite, &outcome);
     Ok(if outcome.interrupted { Exit::Interrupted } else { report.exit() })
 }
@@ -115,7 +190,7 @@ impl Again<'_> {
     }
 }
 
-/// The nodes, by their index, of which another neighbour may tell more: a pod on the neighbour did not start, or nothing passed
+/// The nodes, by their index, of which another neighbour may show more: a pod on the neighbour did not start, or nothing passed
 /// between them and the neighbour's own pods reach nobody either. The first outcomes are those of the reports.
 fn spoilt(reports: &[NodeReport], outcomes: &[ScenarioOutcome]) -> Vec<usize> {
     let by_its_neighbour = |index: usize| match &outcomes[index].end {
@@ -140,7 +215,7 @@ fn is_sound(reports: &[NodeReport], outcomes: &[ScenarioOutcome], index: usize) 
 /// The names of the nodes that can take pods.
 async fn nodes(play: &PlayArgs, cluster: &dyn Cluster) -> Result<Vec<String>, Failure> {
     let info = cluster.describe().await?;
-    let wanted = crate::cli::run::pairs("--node-selector", &play.pods.node_selector)?;
+    let wanted = pairs("--node-selector", &play.pods.node_selector)?;
     let usable = info.nodes.into_iter().filter(|node| {
         node.unusable.is_none() && wanted.iter().all(|(key, value)| node.labels.get(key) == Some(value))
     });
@@ -172,8 +247,8 @@ fn answer(nodes: &[String]) -> Remark {
 }
 
 /// Writes the reports that were asked for.
-fn write(args: &CheckArgs, report: &Report, outcome: &Outcome) -> Result<(), Failure> {
-    args.play.outputs.files(outcome, junit::suites(report))?;
+fn write(args: &CheckOutputArgs, report: &Report, outcome: &Outcome) -> Result<(), Failure> {
+    args.outcome().files(outcome, junit::suites(report))?;
     if let Some(path) = &args.markdown {
         write_to(path, &table::markdown(report, outcome))?;
     }
@@ -182,14 +257,11 @@ fn write(args: &CheckArgs, report: &Report, outcome: &Outcome) -> Result<(), Fai
         table::answer(&report.nodes),
         table::markdown(report, outcome)
     ))?;
-    if let Some(path) = &args.found {
-        let json = serde_json::to_string_pretty(report).expect("a report is valid JSON");
-        write_to(path, &(json + "\n"))?;
+    if let Some(path) = &args.json {
+        write_json(path, report)?;
     }
-    let elsewhere = |path: &&Path| is_stdout(path);
-    let own = args.markdown.iter().chain(&args.found).map(std::path::PathBuf::as_path);
-    if own.chain(args.play.outputs.paths().map(std::path::PathBuf::as_path)).any(|path| elsewhere(&path)) {
+    if args.paths().any(is_stdout) {
         return Ok(());
     }
-    say(&(table::text(report) + &diagnosis_text(outcome))).map(drop)
+    say(&(table::text(report, args.files.detail()) + &diagnosis_text(outcome))).map(drop)
 }

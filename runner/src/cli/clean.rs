@@ -1,29 +1,50 @@
 //! `flowproof clean`: lists and removes what runs left behind.
 
-use super::{Failure, args::CleanArgs, run::connection, say};
+use super::{Failure, cluster::KubeArgs, console, exits, say, values::duration};
 use crate::{
     cluster::Wait,
     kube::{Found, Kube, Remains},
+    report::counted,
     run::duration_text,
 };
+use clap::Args;
 use flowproof_core::outcome::Exit;
 use jiff::Timestamp;
-use std::{fmt::Write, io::Write as _, time::Duration};
+use std::{fmt::Write, time::Duration};
+
+/// `flowproof clean`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "listed, or removed"),
+    (Exit::Usage, "usage, or a run that left nothing behind"),
+    (Exit::SetUpFailed, "the cluster is unreachable or forbids what is needed"),
+]))]
+pub struct CleanArgs {
+    /// IDs of the runs to remove
+    #[arg(value_name = "RUN", conflicts_with_all = ["all", "older_than"])]
+    pub runs: Vec<String>,
+    /// Remove everything that any run left behind, including runs still in progress
+    #[arg(long, conflicts_with = "older_than")]
+    pub all: bool,
+    /// Remove runs that started longer ago than this
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub older_than: Option<Duration>,
+    /// Which Kubernetes cluster.
+    #[command(flatten)]
+    pub kube: KubeArgs,
+}
 
 /// Carries out the command.
 pub async fn clean(args: CleanArgs) -> Result<Exit, Failure> {
-    let cluster = Kube::connect(connection(&args.kube)).await?;
+    let cluster = Kube::connect(args.kube.connection()).await?;
     let Found { runs, unlisted } = cluster.runs().await?;
     if !unlisted.is_empty() {
         let kinds = unlisted.join(", ");
-        let _ = writeln!(
-            std::io::stderr(),
-            "warning: this user may not list {kinds}: none of them were looked for"
-        );
+        console::warning(format_args!("this user may not list {kinds}: none of them were looked for"));
     }
     if let Some(unknown) = args.runs.iter().find(|id| !runs.iter().any(|run| run.run == **id)) {
         return Err(Failure::usage(format!(
-            "there is nothing of a run '{unknown}' in context {}",
+            "run '{unknown}' left nothing behind in context {}",
             cluster.context()
         ))
         .hint("flowproof clean without arguments lists the runs that left something behind"));
@@ -39,7 +60,7 @@ pub async fn clean(args: CleanArgs) -> Result<Exit, Failure> {
         removed += 1;
         let _ = writeln!(text, "{}  removed: {}", run.run, contents(&gone));
     }
-    let _ = writeln!(text, "{removed} of {} runs removed", runs.len());
+    let _ = writeln!(text, "{removed} of {} removed", counted(runs.len(), "run", "runs"));
     say(&text)
 }
 

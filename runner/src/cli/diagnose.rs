@@ -1,11 +1,14 @@
 //! `flowproof diagnose`: which known fault a red run looks like.
 
 use super::{
-    Failure,
-    args::{Cli, Command, DiagnoseArgs},
-    output::{read, write_to},
-    run::{Play, cluster, fault, kind, load, settings},
+    Cli, Failure,
+    args::Command,
+    cluster::fault,
+    console, exits,
+    outputs::{JsonArgs, read},
+    play::Play,
     say,
+    selection::load,
     session::Session,
 };
 use crate::{
@@ -13,27 +16,54 @@ use crate::{
     diagnose::{self, Diagnosis, Observed, suspect::Suspect, text},
     run::Settings,
 };
-use clap::Parser as _;
+use clap::{Args, Parser as _};
 use flowproof_core::{
     outcome::{Exit, Outcome},
     scenario::Scenario,
 };
-use std::io::Write as _;
+use std::path::PathBuf;
 
-/// Rounds of [`refine`]: each one tells two of the likeliest faults apart.
+/// `flowproof diagnose`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "whatever the run looks like"),
+    (Exit::Usage, "usage, or a file that is not a saved run"),
+    (Exit::SetUpFailed, "--refine: the cluster is unreachable, forbids what is needed, or the set-up failed"),
+    (Exit::Nothing, "no scenario of the run can be compared"),
+    (Exit::Interrupted, "--refine: interrupted; cleaned up"),
+]))]
+pub struct DiagnoseArgs {
+    /// The saved outcome of a run or check
+    #[arg(value_name = "SAVED")]
+    pub saved: PathBuf,
+    /// The scenario files and directories that were played [default: the shipped scenarios]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Do not consider this fault; may be repeated
+    #[arg(long, value_name = "FAULT")]
+    pub without: Vec<String>,
+    /// Play the scenario that distinguishes the likeliest faults, with the cluster and options of the saved run, and diagnose again
+    #[arg(long)]
+    pub refine: bool,
+    /// The diagnosis as JSON.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Rounds of [`refine`]: each one distinguishes two of the likeliest faults.
 const MOST_ROUNDS: usize = 3;
 
-/// Carries out `flowproof diagnose`; returns the exit code, which says nothing of the run: `report` tells that.
+/// Carries out `flowproof diagnose`; returns the exit code, which says nothing of the run: `report` does.
 pub async fn run(args: &DiagnoseArgs) -> Result<Exit, Failure> {
     let mut outcome = read(&args.saved)?;
     if outcome.watch.is_some() {
         return Err(Failure::usage(
-            "this is the outcome of a watch, which tells when a flow was wrong and not why",
+            "this is the outcome of a watch, which shows when a flow was wrong, but not why",
         )
         .hint("diagnose the outcome of `flowproof run` or `flowproof check`"));
     }
     let given = load(&args.paths)?;
-    // Among these one is looked for that tells two faults apart.
+    // Among these is the one that distinguishes two faults.
     let mut known = if args.paths.is_empty() { given } else { [given, load(&[])?].concat() };
     // Of a check: what it plays on each node.
     let nodes = outcome.cluster.nodes.iter().filter(|node| node.unusable.is_none());
@@ -47,7 +77,7 @@ pub async fn run(args: &DiagnoseArgs) -> Result<Exit, Failure> {
         if outcome.scenarios.iter().any(|played| played.file == test.file) {
             break;
         }
-        let _ = writeln!(std::io::stderr(), "playing {}: {}", test.file, test.why);
+        console::note(format_args!("playing {}: {}", test.file, test.why));
         let played = refine(&outcome, &known, &test.file).await?;
         outcome.scenarios.extend(played.scenarios);
         diagnosis = diagnosed(&outcome, &known, &suspects)?;
@@ -55,10 +85,8 @@ pub async fn run(args: &DiagnoseArgs) -> Result<Exit, Failure> {
             return Ok(Exit::Interrupted);
         }
     }
-    if let Some(path) = &args.json {
-        write_to(path, &format!("{:#}\n", serde_json::json!(diagnosis)))?;
-    }
-    if args.json.as_ref().is_none_or(|path| path.as_os_str() != "-") {
+    args.json.write(&diagnosis)?;
+    if !args.json.replaces_text() {
         say(&text::text(&diagnosis, &known))?;
     }
     Ok(Exit::Success)
@@ -83,19 +111,19 @@ async fn refine(before: &Outcome, known: &[Scenario], file: &str) -> Result<Outc
         Ok(Command::Check(args)) => args.play,
         _ => {
             return Err(Failure::usage(
-                "the saved run does not say how it was started, so that it cannot be refined",
+                "the saved run does not say how it was started, so --refine cannot play as it did",
             )
             .hint("play the scenario that the diagnosis names, without --refine"));
         }
     };
-    let kind = kind(&play);
+    let kind = play.choose()?;
     let scenarios: Vec<Scenario> =
         known.iter().filter(|scenario| scenario.file == file).take(1).cloned().collect();
     let whole = Play {
-        cluster: cluster(&play, kind).await?,
+        cluster: play.connect(kind).await?,
         scenarios,
         deviations: Vec::new(),
-        settings: Settings { canary: false, ..settings(&play, kind)? },
+        settings: Settings { canary: false, ..play.settings(kind)? },
         watch: None,
     };
     let mut session = Session::begin(None);

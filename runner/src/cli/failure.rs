@@ -1,8 +1,9 @@
-//! What ends the program before or beside an outcome: one message, hints, an exit code.
+//! What ends the program beside an outcome: one message, a hint, an exit code.
 
-use crate::cluster::ClusterError;
+use super::console;
+use crate::{cluster::ClusterError, problems::FileProblems, report::counted};
 use flowproof_core::outcome::Exit;
-use std::{io::Write, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 /// A message to the user and the exit code that goes with it.
 #[derive(Debug)]
@@ -31,6 +32,30 @@ impl Failure {
         Self { exit: Exit::Nothing, message: message.into(), hint: None }
     }
 
+    /// A file cannot be written.
+    pub fn cannot_write(path: &Path, error: &std::io::Error) -> Self {
+        Self::usage(format!("{} cannot be written: {error}", path.display()))
+    }
+
+    /// Shows all problems of all files; the failure says how many there are.
+    pub fn problems(files: &[FileProblems]) -> Self {
+        for file in files {
+            console::show(format_args!("{file}\n"));
+        }
+        let of = |count: fn(&FileProblems) -> usize| files.iter().map(count).sum::<usize>();
+        let errors = of(FileProblems::errors);
+        let warnings = of(FileProblems::count) - errors;
+        let warned = match warnings {
+            0 => String::new(),
+            some => format!(" and {}", counted(some, "warning", "warnings")),
+        };
+        Self::usage(format!(
+            "{}{warned} in {}",
+            counted(errors, "problem", "problems"),
+            counted(files.len(), "file", "files")
+        ))
+    }
+
     /// Adds what would help.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -38,12 +63,11 @@ impl Failure {
         self
     }
 
-    /// Tells it on stderr and returns the exit code.
-    pub fn tell(&self) -> ExitCode {
-        let mut stderr = std::io::stderr().lock();
-        let _ = writeln!(stderr, "error: {}", self.message);
+    /// Shows it on stderr and returns the exit code.
+    pub fn show(&self) -> ExitCode {
+        console::error(&self.message);
         if let Some(hint) = &self.hint {
-            let _ = writeln!(stderr, "hint: {hint}");
+            console::hint(hint);
         }
         self.exit.into()
     }
@@ -52,9 +76,11 @@ impl Failure {
 impl From<ClusterError> for Failure {
     fn from(error: ClusterError) -> Self {
         let hint = match &error {
-            ClusterError::Forbidden { .. } => {
-                Some("`flowproof manifest rbac` prints the ClusterRole that flowproof needs".to_owned())
-            }
+            ClusterError::Forbidden { .. } => Some(
+                "flowproof manifest rbac | kubectl apply -f - creates the ClusterRole that flowproof needs, and \
+                 binds it to a service account"
+                    .to_owned(),
+            ),
             _ => error.hint().map(str::to_owned),
         };
         Self { exit: Exit::SetUpFailed, message: error.to_string(), hint }

@@ -2,33 +2,73 @@
 
 use super::{
     Failure,
-    args::FaultsArgs,
-    output::{cannot_write, is_stdout},
-    run::{fault, load, none_live, plural, select},
+    cluster::fault,
+    console, exits,
+    outputs::JsonArgs,
     say,
+    selection::{load, none_live, select},
+    values::duration,
 };
 use crate::{
     faults::{
-        self, Depth, Event, Options,
+        self, Depth, Options,
         play::Trouble,
         table::{self, list},
     },
     local::{LocalOptions, fault::Fault},
-    report,
-    run::duration_text,
+    report::{self, counted, fault_progress},
 };
+use clap::{Args, builder::RangedU64ValueParser};
 use flowproof_core::outcome::{Conclusion, Exit};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
-use std::{
-    io::{IsTerminal, Write},
-    path::Path,
-    time::Duration,
-};
+use serde_json::json;
+use std::{path::PathBuf, time::Duration};
 use tokio::sync::mpsc;
+
+/// Name and version of the schema of `--list --json`.
+const LIST_SCHEMA: &str = "flowproof.fault-list/1";
 
 /// Local clusters side by side, for each processor: a play is mostly waiting.
 const JOBS_PER_PROCESSOR: usize = 7;
+
+/// `flowproof faults`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "every fault is caught"),
+    (Exit::Mismatched, "a fault survives, or a scenario fails without any fault"),
+    (Exit::Usage, Exit::Usage.meaning()),
+    (Exit::Unclear, "something is unproven or inconclusive without any fault"),
+    (Exit::SetUpFailed, "the local cluster does not work on this machine"),
+    (Exit::Nothing, "nothing to play: no scenario selected"),
+]))]
+pub struct FaultsArgs {
+    /// Scenario files and directories [default: the shipped scenarios]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// List the faults, and play nothing
+    #[arg(long, conflicts_with_all = ["paths", "first", "filter", "settle", "nodes", "jobs"])]
+    pub list: bool,
+    /// Stop playing a fault once a scenario catches it
+    #[arg(long)]
+    pub first: bool,
+    /// Play only this fault; may be repeated [default: all]
+    #[arg(long = "fault", value_name = "NAME")]
+    pub faults: Vec<String>,
+    /// Play only scenarios whose file or claim contains this text; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Vec<String>,
+    /// How long flows may take to settle with a fault; a slow or busy machine needs more
+    #[arg(long, value_name = "DURATION", default_value = "1500ms", value_parser = duration)]
+    pub settle: Duration,
+    /// Number of nodes of each local cluster [default: 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    pub nodes: Option<u8>,
+    /// Number of local clusters side by side [default: 7 for each CPU]
+    #[arg(long, short, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub jobs: Option<usize>,
+    /// The matrix or the list as JSON.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
 
 /// Carries out `flowproof faults`; returns the exit code.
 pub async fn faults(args: FaultsArgs) -> Result<Exit, Failure> {
@@ -39,7 +79,8 @@ pub async fn faults(args: FaultsArgs) -> Result<Exit, Failure> {
     };
     if args.list {
         let entries: Vec<_> = faults.into_iter().map(Fault::info).collect();
-        return write(args.json.as_deref(), &entries, || list(&entries)).map(|()| Exit::Success);
+        args.json.write(&json!({ "schema": LIST_SCHEMA, "faults": entries }))?;
+        return if args.json.replaces_text() { Ok(Exit::Success) } else { say(&list(&entries)) };
     }
     let scenarios = select(load(&args.paths)?, &args.filter)?;
     none_live(&scenarios)?;
@@ -47,17 +88,20 @@ pub async fn faults(args: FaultsArgs) -> Result<Exit, Failure> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let options = Options {
         faults,
-        jobs: args.jobs.unwrap_or(processors * JOBS_PER_PROCESSOR).max(1),
+        jobs: args.jobs.unwrap_or(processors * JOBS_PER_PROCESSOR),
         depth: if args.first { Depth::FirstCatch } else { Depth::All },
         settle: args.settle,
         local: LocalOptions { nodes: args.nodes.unwrap_or(defaults.nodes), ..defaults },
     };
-    let (tell, events) = mpsc::unbounded_channel();
-    let progress = tokio::spawn(tell_progress(events, options.faults.len()));
-    let played = faults::play(&scenarios, &options, tell).await;
+    let (sender, events) = mpsc::unbounded_channel();
+    let progress = tokio::spawn(fault_progress::show(events, options.faults.len()));
+    let played = faults::play(&scenarios, &options, sender).await;
     let _ = progress.await;
     let matrix = played.map_err(failure)?;
-    write(args.json.as_deref(), &matrix, || table::text(&matrix))?;
+    args.json.write(&matrix)?;
+    if !args.json.replaces_text() {
+        say(&table::text(&matrix))?;
+    }
     Ok(matrix.exit())
 }
 
@@ -71,69 +115,14 @@ fn failure(trouble: Trouble) -> Failure {
                 report::table::write(&mut text, outcome, report::table::Detail::Failures)
                     .expect("memory can be written");
             }
-            let _ = std::io::stderr().write_all(&text);
-            let count = outcomes.len();
+            console::show(String::from_utf8_lossy(&text));
             let wrong = outcomes.iter().any(|outcome| outcome.conclusion() == Conclusion::Mismatched);
-            let exit = if wrong { Exit::Mismatched } else { Exit::Unclear };
+            let fail = counted(outcomes.len(), "scenario fails", "scenarios fail");
             Failure {
-                exit,
-                message: format!(
-                    "{count} scenario{} without any fault, so no fault was played",
-                    if count == 1 { " fails" } else { "s fail" }
-                ),
+                exit: if wrong { Exit::Mismatched } else { Exit::Unclear },
+                message: format!("{fail} without any fault, so no fault was played"),
                 hint: Some("on a busy machine, try fewer --jobs".to_owned()),
             }
         }
-    }
-}
-
-/// Writes JSON to the file, and the text to stdout; JSON alone when the file is stdout.
-fn write<T: Serialize>(path: Option<&Path>, data: &T, text: impl FnOnce() -> String) -> Result<(), Failure> {
-    let json = || serde_json::to_string_pretty(data).expect("what has names for keys is valid JSON") + "\n";
-    match path {
-        Some(path) if is_stdout(path) => say(&json()).map(drop),
-        other => {
-            if let Some(path) = other {
-                std::fs::write(path, json()).map_err(|error| cannot_write(path, &error))?;
-            }
-            say(&text()).map(drop)
-        }
-    }
-}
-
-/// Tells progress on stderr: a bar on a terminal, lines elsewhere.
-async fn tell_progress(mut events: mpsc::UnboundedReceiver<Event>, faults: usize) {
-    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} faults  {msg}")
-        .expect("the template is a constant");
-    let bar = std::io::stderr()
-        .is_terminal()
-        .then(|| ProgressBar::new(faults as u64).with_style(style).with_message("the correct engine first"));
-    let say = |line: String| match &bar {
-        Some(bar) => bar.println(line),
-        None => {
-            let _ = writeln!(std::io::stderr(), "{line}");
-        }
-    };
-    while let Some(event) = events.recv().await {
-        match event {
-            Event::Correct { scenarios, took } => say(format!(
-                "the correct engine matches {scenarios} scenario{} ({})",
-                plural(scenarios),
-                duration_text(took.max(Duration::from_millis(1)))
-            )),
-            Event::Done { fault, catches, played } => {
-                say(format!(
-                    "{} {fault}: caught by {catches} of {played} scenario{} that it touches",
-                    if catches > 0 { "●" } else { "○" },
-                    plural(played)
-                ));
-                if let Some(bar) = &bar {
-                    bar.inc(1);
-                }
-            }
-        }
-    }
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
     }
 }

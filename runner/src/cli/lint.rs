@@ -1,6 +1,6 @@
 //! `flowproof lint`: what is wrong with scenarios and with policies; a cluster is asked for its version at most.
 
-use super::{Failure, args::LintArgs, run::connection, say};
+use super::{Failure, cluster::KubeArgs, console, exits, outputs::JsonArgs, say};
 use crate::{
     diagnose::known,
     kube::Kube,
@@ -9,24 +9,74 @@ use crate::{
     scenarios::{self, KNOWN_DEVIATIONS},
     sources::{Sources, has_errors},
 };
+use clap::{Args, ValueEnum};
 use flowproof_core::{
     lint,
     outcome::Exit,
     parse::{Deviation, Problem, Severity},
     plan,
-    policy::ApiServer,
+    policy::{ApiServer, Channel, Version},
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, fmt::Write as _, io::Write as _};
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// Name and version of the schema of `--json`.
 const SCHEMA: &str = "flowproof.lint/1";
+
+/// `flowproof lint`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "no errors"),
+    (Exit::Usage, "usage, or an error was found"),
+    (Exit::SetUpFailed, "the cluster that should report its version is unreachable"),
+    (Exit::Nothing, "no policy or scenario to check"),
+]))]
+pub struct LintArgs {
+    /// Scenarios or plain manifests: files, directories, - for stdin [default: the shipped scenarios]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The Kubernetes version they are meant for, such as 1.36; what only other versions reject is a warning
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["context", "kubeconfig"])]
+    pub kubernetes: Option<Version>,
+    /// The release channel of the definition of cluster policies
+    #[arg(long, value_enum, default_value = "standard")]
+    pub channel: ChannelChoice,
+    /// The network plugin they are meant for, such as cilium: warn where it is known to differ from the API
+    #[arg(long, value_name = "NAME")]
+    pub cni: Option<String>,
+    /// The problems as JSON.
+    #[command(flatten)]
+    pub json: JsonArgs,
+    /// The cluster whose API server is asked for its version, when --context or --kubeconfig is given; nothing else is read.
+    #[command(flatten)]
+    pub kube: KubeArgs,
+}
+
+impl LintArgs {
+    /// What is known of the API server, without asking it.
+    pub fn api_server(&self) -> ApiServer {
+        let channel = match self.channel {
+            ChannelChoice::Standard => Channel::Standard,
+            ChannelChoice::Experimental => Channel::Experimental,
+        };
+        ApiServer { version: self.kubernetes, channel }
+    }
+}
+
+/// A channel of the definition of `ClusterNetworkPolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ChannelChoice {
+    /// Stable fields only
+    Standard,
+    /// With nodes and domainNames as peers
+    Experimental,
+}
 
 /// Carries out `flowproof lint`; returns the exit code.
 pub async fn lint(args: &LintArgs) -> Result<Exit, Failure> {
     let sources = match Sources::read(&args.paths) {
         Ok(sources) => sources,
-        Err(files) => return told(&files, 0, 0, args),
+        Err(files) => return show(&files, 0, 0, &args.json),
     };
     let mut problems = sources.problems.clone();
     let server = api_server(args).await?;
@@ -48,22 +98,17 @@ pub async fn lint(args: &LintArgs) -> Result<Exit, Failure> {
         }
     }
     let flows: usize = sources.scenarios.iter().map(|scenario| plan::flows(scenario).len()).sum();
-    let shown = sources.shown(&problems);
-    let exit = told(&shown, sources.scenarios.len(), policies, args)?;
-    if !args.json {
+    let exit = show(&sources.shown(&problems), sources.scenarios.len(), policies, &args.json)?;
+    if exit == Exit::Success && !args.json.replaces_text() {
         let mut text = Vec::new();
         if !sources.scenarios.is_empty() {
-            text.push(format!(
-                "{} with {flows} flows",
-                counted(sources.scenarios.len(), "scenario", "scenarios")
-            ));
+            let scenarios = counted(sources.scenarios.len(), "scenario", "scenarios");
+            text.push(format!("{scenarios} with {}", counted(flows, "flow", "flows")));
         }
         if policies > 0 {
             text.push(counted(policies, "policy", "policies"));
         }
-        if exit == Exit::Success {
-            say(&format!("{}: {}\n", text.join(", "), verdict(&problems)))?;
-        }
+        say(&format!("{}: {}\n", text.join(", "), verdict(&problems)))?;
     }
     Ok(exit)
 }
@@ -74,54 +119,46 @@ async fn api_server(args: &LintArgs) -> Result<ApiServer, Failure> {
     if args.kube.context.is_none() && args.kube.kubeconfig.is_none() {
         return Ok(known);
     }
-    let kube = Kube::connect(connection(&args.kube)).await?;
+    let kube = Kube::connect(args.kube.connection()).await?;
     let written = kube.server_version().await?;
     let version = written.parse().map_err(|error| {
         Failure::set_up(format!(
             "the API server at {} reports its version as '{written}': {error}",
             kube.server()
         ))
-        .hint("say it with --kubernetes")
+        .hint("name the version with --kubernetes")
     })?;
-    let _ = writeln!(
-        std::io::stderr(),
-        "context {}, server {}, Kubernetes {version}",
-        kube.context(),
-        kube.server()
-    );
+    console::note(format_args!("context {}, server {}, Kubernetes {version}", kube.context(), kube.server()));
     Ok(ApiServer { version: Some(version), ..known })
 }
 
 /// How a network plugin is known to differ, in whatever version.
 fn known_of(cni: &str, args: &LintArgs) -> Result<Vec<Deviation>, Failure> {
-    let mut all = scenarios::known_deviations(&args.paths).map_err(|wrong| super::run::problems(&wrong))?;
+    let mut all = scenarios::known_deviations(&args.paths).map_err(|wrong| Failure::problems(&wrong))?;
     all.retain(|entry| entry.fault().is_some());
     let known: BTreeSet<&str> = all.iter().map(|entry| entry.cni.as_str()).collect();
     if !known.contains(cni) {
         let known: Vec<&str> = known.into_iter().collect();
-        return Err(Failure::usage(format!("no fault is known of a network plugin '{cni}'")).hint(format!(
-            "faults are known of: {}; more of them can be written into {KNOWN_DEVIATIONS}",
-            known.join(", ")
-        )));
+        return Err(Failure::usage(format!("no faults of a network plugin '{cni}' are known")).hint(
+            format!("faults are known of: {}; more can be listed in {KNOWN_DEVIATIONS}", known.join(", ")),
+        ));
     }
     all.retain(|entry| entry.cni == cni);
     Ok(all)
 }
 
-/// What was passed over, on stderr.
+/// Says what was passed over.
 fn notes(snapshot: &flowproof_core::snapshot::Snapshot) {
-    let mut stderr = std::io::stderr().lock();
     if !snapshot.ignored.is_empty() {
         let kinds: Vec<String> =
             snapshot.ignored.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        let _ = writeln!(
-            stderr,
-            "note: passed over, because they have nothing to do with policies: {}",
+        console::note(format_args!(
+            "passed over, because they have nothing to do with policies: {}",
             kinds.join(", ")
-        );
+        ));
     }
     for object in snapshot.left_out.iter().filter(|object| !object.contains(',')) {
-        let _ = writeln!(stderr, "note: {object} is of a kind that flowproof cannot check");
+        console::note(format_args!("{object} is of a kind that flowproof cannot check"));
     }
 }
 
@@ -132,37 +169,26 @@ fn verdict(problems: &[Problem]) -> String {
     }
 }
 
-/// Tells all problems; the exit code is that of usage when one of them is an error.
-fn told(files: &[FileProblems], scenarios: usize, policies: usize, args: &LintArgs) -> Result<Exit, Failure> {
+/// Shows all problems; the exit code is that of usage when one of them is an error.
+fn show(files: &[FileProblems], scenarios: usize, policies: usize, json: &JsonArgs) -> Result<Exit, Failure> {
     let errors: usize = files.iter().map(FileProblems::errors).sum();
     let warnings = files.iter().map(FileProblems::count).sum::<usize>() - errors;
-    if args.json {
-        let problems: Vec<Value> = files.iter().flat_map(as_json).collect();
-        let report = json!({
-            "schema": SCHEMA, "errors": errors, "warnings": warnings, "scenarios": scenarios, "policies": policies,
-            "problems": problems,
-        });
-        say(&format!("{report:#}\n"))?;
-        return Ok(if errors > 0 { Exit::Usage } else { Exit::Success });
+    let problems: Vec<Value> = files.iter().flat_map(as_json).collect();
+    json.write(&json!({
+        "schema": SCHEMA, "errors": errors, "warnings": warnings, "scenarios": scenarios, "policies": policies,
+        "problems": problems,
+    }))?;
+    match (json.replaces_text(), errors) {
+        (true, 0) => Ok(Exit::Success),
+        (true, _) => Ok(Exit::Usage),
+        (false, 0) => {
+            for file in files {
+                console::show(format_args!("{file}\n"));
+            }
+            Ok(Exit::Success)
+        }
+        (false, _) => Err(Failure::problems(files)),
     }
-    let mut text = String::new();
-    for file in files {
-        let _ = writeln!(text, "{file}");
-    }
-    let _ = write!(std::io::stderr(), "{text}");
-    if errors > 0 {
-        let warned = if warnings > 0 {
-            format!(" and {}", counted(warnings, "warning", "warnings"))
-        } else {
-            String::new()
-        };
-        return Err(Failure::usage(format!(
-            "{}{warned} in {}",
-            counted(errors, "problem", "problems"),
-            counted(files.len(), "file", "files")
-        )));
-    }
-    Ok(Exit::Success)
 }
 
 fn as_json(file: &FileProblems) -> Vec<Value> {

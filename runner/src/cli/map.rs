@@ -2,56 +2,109 @@
 
 use super::{
     Failure,
-    args::{MapArgs, MapFailOn, MapFormat},
-    explain::{live, of_files, sound},
-    output::write_to,
+    cluster::KubeArgs,
+    exits,
+    given::{live, of_files, sound},
+    outputs::{JsonArgs, write_to},
     say,
 };
-use crate::sources::Sources;
+use crate::{report::map, sources::Sources};
+use clap::{Args, ValueEnum};
 use flowproof_core::{
     outcome::Exit,
     picture::Picture,
-    reach::{Change, Connection, Difference, Reach, Why, is_workload},
+    reach::{Difference, Reach},
     snapshot::Snapshot,
 };
 use serde_json::{Value, json};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fmt::Write as _,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
-/// Name and version of the schema of `--format json`.
+/// Name and version of the schema of a map as JSON.
 const SCHEMA: &str = "flowproof.map/1";
+
+/// Name and version of the schema of a difference as JSON.
+const DIFFERENCE_SCHEMA: &str = "flowproof.map-difference/1";
 
 /// Begins a path that is read from a revision of git.
 const GIT: &str = "git:";
 
-/// Most columns of a table; a wider map is a list.
-const MOST_COLUMNS: usize = 8;
+/// `flowproof map`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "nothing that --fail-on or --check looks for"),
+    (Exit::Mismatched, "the change is one that --fail-on names, or --check found a difference"),
+    (Exit::Usage, "usage, or files that cannot be read"),
+    (Exit::SetUpFailed, "the cluster is unreachable or forbids what is needed"),
+]))]
+pub struct MapArgs {
+    /// Manifests (files, directories, - for stdin), a scenario, a saved map, or git:REVISION:PATH [default: the cluster, which is
+    /// only read]
+    #[arg(value_name = "PATH", conflicts_with_all = ["kubeconfig", "context"])]
+    pub paths: Vec<PathBuf>,
+    /// The output format
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: MapFormat,
+    /// The map or the difference as JSON.
+    #[command(flatten)]
+    pub json: JsonArgs,
+    /// Show what changes from this map to that of PATH
+    #[arg(long, value_name = "OLD", conflicts_with = "check")]
+    pub diff: Option<PathBuf>,
+    /// Exit with 1 if the change opens something, closes something, or either
+    #[arg(long, value_enum, requires = "diff")]
+    pub fail_on: Option<MapFailOn>,
+    /// Compare with a reviewed file, one connection per line; exit with 1 if they differ
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["format", "json"])]
+    pub check: Option<PathBuf>,
+    /// Write the file of --check instead of comparing
+    #[arg(long, requires = "check")]
+    pub write: bool,
+    /// Which Kubernetes cluster.
+    #[command(flatten)]
+    pub kube: KubeArgs,
+}
+
+/// How a map is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MapFormat {
+    /// A table, or a list if it would be too wide
+    Text,
+    /// A table in Markdown
+    Markdown,
+    /// JSON: what `--json -` writes
+    #[value(hide = true)]
+    Json,
+    /// One connection per line, sorted
+    Lines,
+    /// A graph in Mermaid, which GitHub draws
+    Mermaid,
+    /// A graph in Graphviz' language
+    Dot,
+    /// An SVG picture
+    Svg,
+}
+
+/// What makes `map --diff` fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MapFailOn {
+    /// Something is allowed that was not
+    Opens,
+    /// Something was allowed that is not
+    Closes,
+    /// Either
+    Any,
+}
 
 /// Carries out `flowproof map`; returns the exit code.
 pub async fn map(args: &MapArgs) -> Result<Exit, Failure> {
     if let Some(old) = &args.diff {
-        let [new] = &args.paths[..] else {
-            return Err(
-                Failure::usage("--diff OLD takes one NEW".to_owned()).hint("flowproof map --diff OLD NEW")
-            );
-        };
-        let (before, after) = (of_path(old)?, of_path(new)?);
-        let mut difference = before.reach.difference(&after.reach);
-        difference.explain(before.snapshot.as_ref(), after.snapshot.as_ref());
-        say(&difference_text(&difference, args.format))?;
-        let (opens, closes) = (!difference.opens.is_empty(), !difference.closes.is_empty());
-        let fails = match args.fail_on {
-            Some(MapFailOn::Opens) => opens,
-            Some(MapFailOn::Closes) => closes,
-            Some(MapFailOn::Any) => opens || closes,
-            None => false,
-        };
-        return Ok(if fails { Exit::Mismatched } else { Exit::Success });
+        return diff(old, args);
     }
     let reach = if args.paths.is_empty() {
         Reach::of(&live(&args.kube).await?)
@@ -61,9 +114,59 @@ pub async fn map(args: &MapArgs) -> Result<Exit, Failure> {
         Reach::of(&of_files(&args.paths, None)?)
     };
     if let Some(file) = &args.check {
-        return check(file, &reach, args.write);
+        return if args.write { write(file, &reach) } else { check(file, &reach) };
     }
-    say(&shown(&reach, args.format))
+    let json = json!({ "schema": SCHEMA, "map": reach });
+    args.json.write(&json)?;
+    if args.json.replaces_text() {
+        return Ok(Exit::Success);
+    }
+    say(&match args.format {
+        MapFormat::Text => map::text(&reach),
+        MapFormat::Markdown => map::markdown(&reach),
+        MapFormat::Json => format!("{json:#}\n"),
+        MapFormat::Lines => reach.lines().iter().fold(String::new(), |text, line| format!("{text}{line}\n")),
+        MapFormat::Mermaid => map::mermaid(&reach),
+        MapFormat::Dot => map::dot(&reach),
+        MapFormat::Svg => Picture::of(&reach).svg(),
+    })
+}
+
+/// Shows what changes from one map to another.
+fn diff(old: &Path, args: &MapArgs) -> Result<Exit, Failure> {
+    let [new] = &args.paths[..] else {
+        return Err(Failure::usage("--diff OLD takes one NEW").hint("flowproof map --diff OLD NEW"));
+    };
+    let show: fn(&Difference) -> String = match args.format {
+        MapFormat::Text => map::difference,
+        MapFormat::Markdown => map::difference_markdown,
+        MapFormat::Json => |difference| format!("{:#}\n", difference_json(difference)),
+        MapFormat::Lines | MapFormat::Mermaid | MapFormat::Dot | MapFormat::Svg => {
+            let format =
+                args.format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+            return Err(Failure::usage(format!("a difference cannot be shown as {format}"))
+                .hint("--format text and --format markdown show one"));
+        }
+    };
+    let (before, after) = (of_path(old)?, of_path(new)?);
+    let mut difference = before.reach.difference(&after.reach);
+    difference.explain(before.snapshot.as_ref(), after.snapshot.as_ref());
+    args.json.write(&difference_json(&difference))?;
+    if !args.json.replaces_text() {
+        say(&show(&difference))?;
+    }
+    let (opens, closes) = (!difference.opens.is_empty(), !difference.closes.is_empty());
+    let fails = match args.fail_on {
+        Some(MapFailOn::Opens) => opens,
+        Some(MapFailOn::Closes) => closes,
+        Some(MapFailOn::Any) => opens || closes,
+        None => false,
+    };
+    Ok(if fails { Exit::Mismatched } else { Exit::Success })
+}
+
+fn difference_json(Difference { opens, closes }: &Difference) -> Value {
+    json!({ "schema": DIFFERENCE_SCHEMA, "opens": opens, "closes": closes })
 }
 
 /// A map, and what it was made from, if it was not saved.
@@ -87,7 +190,7 @@ fn of_path(path: &Path) -> Result<Mapped, Failure> {
         && let Some(schema) = saved["schema"].as_str().filter(|schema| schema.starts_with("flowproof."))
     {
         if schema != SCHEMA {
-            return Err(Failure::usage(format!("{} is {schema}, and no map ({SCHEMA})", path.display())));
+            return Err(Failure::usage(format!("{} is {schema}, not a map ({SCHEMA})", path.display())));
         }
         let unreadable =
             |why: String| Failure::usage(format!("{} cannot be read as a map: {why}", path.display()));
@@ -104,7 +207,7 @@ fn of_path(path: &Path) -> Result<Mapped, Failure> {
 /// `REV:PATH`: the manifests of a file, or of a folder and all below it, as a revision has them.
 fn of_revision(text: &str) -> Result<Mapped, Failure> {
     let (revision, path) = text.split_once(':').ok_or_else(|| {
-        Failure::usage(format!("'{GIT}{text}' names no path"))
+        Failure::usage(format!("'{GIT}{text}' has no path"))
             .hint("write git:REVISION:PATH, as in git:main:chart/rendered.yaml")
     })?;
     let git = |arguments: &[&str]| -> Result<Vec<u8>, Failure> {
@@ -131,16 +234,22 @@ fn of_revision(text: &str) -> Result<Mapped, Failure> {
     Ok(Mapped::of(sound(Sources::of_manifests(files))?.snapshot.unwrap_or_default()))
 }
 
-/// Compares with a reviewed file of lines, or writes it.
-fn check(file: &Path, reach: &Reach, write: bool) -> Result<Exit, Failure> {
-    let lines: BTreeSet<String> = reach.lines().iter().map(ToString::to_string).collect();
-    let text = lines.iter().fold(String::new(), |text, line| text + line + "\n");
-    if write {
-        write_to(file, &text)?;
-        return Ok(Exit::Success);
-    }
+/// The connections of a map, a line for each.
+fn connections(reach: &Reach) -> BTreeSet<String> {
+    reach.lines().iter().map(ToString::to_string).collect()
+}
+
+/// Writes the file that is to be reviewed.
+fn write(file: &Path, reach: &Reach) -> Result<Exit, Failure> {
+    let text = connections(reach).iter().fold(String::new(), |text, line| text + line + "\n");
+    write_to(file, &text).map(|()| Exit::Success)
+}
+
+/// Compares with a reviewed file.
+fn check(file: &Path, reach: &Reach) -> Result<Exit, Failure> {
+    let lines = connections(reach);
     let known = fs::read_to_string(file).map_err(|error| {
-        Failure::usage(format!("{} cannot be read: {error}", file.display())).hint("--write makes it")
+        Failure::usage(format!("{} cannot be read: {error}", file.display())).hint("--write creates it")
     })?;
     let reviewed: BTreeSet<String> = known
         .lines()
@@ -148,252 +257,20 @@ fn check(file: &Path, reach: &Reach, write: bool) -> Result<Exit, Failure> {
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(str::to_owned)
         .collect();
-    let mut told = String::new();
+    let mut differences = String::new();
     for line in lines.difference(&reviewed) {
-        let _ = writeln!(told, "+ {line}   (allowed, and not in {})", file.display());
+        let _ = writeln!(differences, "+ {line}   (allowed, and not in {})", file.display());
     }
     for line in reviewed.difference(&lines) {
-        let _ = writeln!(told, "- {line}   (in {}, and not allowed)", file.display());
+        let _ = writeln!(differences, "- {line}   (in {}, and not allowed)", file.display());
     }
-    if told.is_empty() {
-        return say(&format!("{}: all {} connections are as reviewed\n", file.display(), lines.len()));
+    if differences.is_empty() {
+        let all = match lines.len() {
+            1 => "the connection is".to_owned(),
+            several => format!("all {several} connections are"),
+        };
+        return say(&format!("{}: {all} as reviewed\n", file.display()));
     }
-    say(&told)?;
+    say(&differences)?;
     Ok(Exit::Mismatched)
-}
-
-fn shown(reach: &Reach, format: MapFormat) -> String {
-    match format {
-        MapFormat::Text => text(reach),
-        MapFormat::Markdown => markdown(reach),
-        MapFormat::Json => format!("{:#}\n", json!({ "schema": SCHEMA, "map": reach })),
-        MapFormat::Lines => reach.lines().iter().fold(String::new(), |text, line| format!("{text}{line}\n")),
-        MapFormat::Mermaid => mermaid(&Graph::of(reach)),
-        MapFormat::Dot => dot(&Graph::of(reach)),
-        MapFormat::Svg => Picture::of(reach).svg(),
-    }
-}
-
-/// The ports of a connection, those that the API leaves open with a `?`.
-fn ports_of(connection: &Connection) -> String {
-    let open = connection.open.iter().map(|port| format!("{port}?"));
-    connection.ports.iter().cloned().chain(open).collect::<Vec<_>>().join(", ")
-}
-
-/// Sources that may do the same are one row; destinations that nobody reaches, and sources that reach nobody, are named below.
-struct Table {
-    columns: Vec<String>,
-    rows: Vec<(Vec<String>, Vec<String>)>,
-    silent: Vec<String>,
-    unreached: Vec<String>,
-}
-
-impl Table {
-    fn of(reach: &Reach) -> Self {
-        let is_reached = |end: &&String| reach.connections.iter().any(|connection| connection.to == **end);
-        let (columns, unreached): (Vec<String>, Vec<String>) =
-            reach.ends.iter().cloned().partition(|end| is_reached(&end));
-        let mut rows: Vec<(Vec<String>, Vec<String>)> = Vec::new();
-        let mut silent = Vec::new();
-        for from in &reach.ends {
-            let cells: Vec<String> =
-                columns.iter().map(|to| reach.between(from, to).map(ports_of).unwrap_or_default()).collect();
-            if cells.iter().all(String::is_empty) {
-                silent.push(from.clone());
-                continue;
-            }
-            let same = |(_, known): &&mut (Vec<String>, Vec<String>)| *known == cells;
-            match rows.iter_mut().find(same) {
-                Some((sources, _)) => sources.push(from.clone()),
-                None => rows.push((vec![from.clone()], cells)),
-            }
-        }
-        let unreached = unreached.into_iter().filter(|end| is_workload(end)).collect();
-        Self { columns, rows, silent, unreached }
-    }
-
-    fn notes(&self) -> String {
-        let mut notes = String::new();
-        for (what, ends) in [("may reach nobody", &self.silent), ("nobody may reach", &self.unreached)] {
-            if !ends.is_empty() {
-                let _ = writeln!(notes, "{what}: {}", ends.join(", "));
-            }
-        }
-        notes
-    }
-}
-
-fn text(reach: &Reach) -> String {
-    let table = Table::of(reach);
-    if table.rows.is_empty() {
-        return format!("nobody may reach anybody\n{}", table.notes());
-    }
-    let mut text = String::new();
-    if table.columns.len() <= MOST_COLUMNS {
-        let mut shown = comfy_table::Table::new();
-        shown.load_style(comfy_table::presets::NOTHING);
-        shown.set_header(std::iter::once("from \\ to".to_owned()).chain(table.columns.iter().cloned()));
-        for (sources, cells) in &table.rows {
-            let cells = cells
-                .iter()
-                .map(|cell| if cell.is_empty() { "·".to_owned() } else { cell.replace(", ", "\n") });
-            shown.add_row(std::iter::once(sources.join("\n")).chain(cells));
-        }
-        for line in shown.lines() {
-            let _ = writeln!(text, "{}", line.trim_end());
-        }
-    } else {
-        for (sources, cells) in &table.rows {
-            let _ = writeln!(text, "{}", sources.join(", "));
-            for (to, cell) in table.columns.iter().zip(cells).filter(|(_, cell)| !cell.is_empty()) {
-                let _ = writeln!(text, "  -> {to}  {cell}");
-            }
-        }
-    }
-    let notes = table.notes();
-    if notes.is_empty() { text } else { format!("{text}\n{notes}") }
-}
-
-fn markdown(reach: &Reach) -> String {
-    let table = Table::of(reach);
-    let mut text = format!(
-        "| from \\ to | {} |\n|---|{}\n",
-        table.columns.join(" | "),
-        "---|".repeat(table.columns.len())
-    );
-    for (sources, cells) in &table.rows {
-        let _ = writeln!(text, "| {} | {} |", sources.join("<br>"), cells.join(" | "));
-    }
-    let notes = table.notes();
-    if notes.is_empty() { text } else { format!("{text}\n{notes}") }
-}
-
-/// A map as a graph: ends by their numbers, workloads in the groups of their namespaces.
-struct Graph<'r> {
-    outside: Vec<(usize, &'r str)>,
-    groups: BTreeMap<&'r str, Vec<(usize, &'r str)>>,
-    /// From, to, ports.
-    edges: Vec<(usize, usize, String)>,
-}
-
-impl<'r> Graph<'r> {
-    fn of(reach: &'r Reach) -> Self {
-        let mut graph = Self { outside: Vec::new(), groups: BTreeMap::new(), edges: Vec::new() };
-        for (id, end) in reach.ends.iter().enumerate() {
-            match end.split_once('/').filter(|_| is_workload(end)) {
-                Some((namespace, name)) => graph.groups.entry(namespace).or_default().push((id, name)),
-                None => graph.outside.push((id, end)),
-            }
-        }
-        let id = |name: &String| reach.ends.iter().position(|end| end == name);
-        let edge = |connection: &Connection| {
-            Some((id(&connection.from)?, id(&connection.to)?, ports_of(connection)))
-        };
-        graph.edges = reach.connections.iter().filter_map(edge).collect();
-        graph
-    }
-}
-
-/// In Mermaid. Names are DNS names and addresses: nothing in them needs quoting.
-fn mermaid(graph: &Graph<'_>) -> String {
-    let mut text = "flowchart LR\n".to_owned();
-    let node = |text: &mut String, (id, name): &(usize, &str)| {
-        let _ = writeln!(text, "    n{id}[\"{name}\"]");
-    };
-    for end in &graph.outside {
-        node(&mut text, end);
-    }
-    for (number, (namespace, ends)) in graph.groups.iter().enumerate() {
-        let _ = writeln!(text, "  subgraph g{number} [\"{namespace}\"]");
-        for end in ends {
-            node(&mut text, end);
-        }
-        text.push_str("  end\n");
-    }
-    for (from, to, ports) in &graph.edges {
-        let _ = writeln!(text, "  n{from} -->|\"{ports}\"| n{to}");
-    }
-    text
-}
-
-/// In Graphviz' language.
-fn dot(graph: &Graph<'_>) -> String {
-    let mut text = "digraph reach {\n  rankdir=LR;\n  node [shape=box];\n".to_owned();
-    let node = |text: &mut String, (id, name): &(usize, &str)| {
-        let _ = writeln!(text, "    n{id} [label=\"{name}\"];");
-    };
-    for end in &graph.outside {
-        node(&mut text, end);
-    }
-    for (number, (namespace, ends)) in graph.groups.iter().enumerate() {
-        let _ = writeln!(text, "  subgraph cluster_{number} {{\n    label=\"{namespace}\";");
-        for end in ends {
-            node(&mut text, end);
-        }
-        text.push_str("  }\n");
-    }
-    for (from, to, ports) in &graph.edges {
-        let _ = writeln!(text, "  n{from} -> n{to} [label=\"{ports}\"];");
-    }
-    text + "}\n"
-}
-
-/// Name and version of the schema of a difference as JSON.
-const DIFFERENCE_SCHEMA: &str = "flowproof.map-difference/1";
-
-fn difference_text(difference: &Difference, format: MapFormat) -> String {
-    let Difference { opens, closes } = difference;
-    if format == MapFormat::Json {
-        let value = json!({ "schema": DIFFERENCE_SCHEMA, "opens": opens, "closes": closes });
-        return format!("{value:#}\n");
-    }
-    if opens.is_empty() && closes.is_empty() {
-        return "who may reach whom stays the same\n".to_owned();
-    }
-    let mut text = String::new();
-    if format == MapFormat::Markdown {
-        text.push_str("| | connection | because now | before |\n|---|---|---|---|\n");
-    }
-    for (what, sign, changes) in [("opens", "+", opens), ("closes", "-", closes)] {
-        for (of_one_reason, first) in by_reason(changes) {
-            let lines = of_one_reason.iter().map(|change| &change.line);
-            if format == MapFormat::Markdown {
-                let lines: Vec<String> = lines.map(|line| format!("`{line}`")).collect();
-                let [after, before] = [&first.after, &first.before]
-                    .map(|why| why.as_ref().map(why_text).unwrap_or_default().replace('|', "\\|"));
-                let _ = writeln!(text, "| {what} | {} | {after} | {before} |", lines.join("<br>"));
-            } else {
-                lines.for_each(|line| {
-                    let _ = writeln!(text, "{sign} {what}  {line}");
-                });
-                for (when, why) in [("now   ", &first.after), ("before", &first.before)] {
-                    if let Some(why) = why {
-                        let _ = writeln!(text, "    {when}  {}", why_text(why));
-                    }
-                }
-            }
-        }
-    }
-    text
-}
-
-/// Changes with the same reasons together, in the order of the first of each.
-fn by_reason(changes: &[Change]) -> Vec<(Vec<&Change>, &Change)> {
-    let mut groups: Vec<(Vec<&Change>, &Change)> = Vec::new();
-    for change in changes {
-        let same = |(_, first): &&mut (Vec<&Change>, &Change)| {
-            (&first.before, &first.after) == (&change.before, &change.after)
-        };
-        match groups.iter_mut().find(same) {
-            Some((group, _)) => group.push(change),
-            None => groups.push((vec![change], change)),
-        }
-    }
-    groups
-}
-
-/// A reason with the places of its rules: `NetworkPolicy shop/db, ingress rule 1 lets it in (shop.yaml:9:12)`.
-fn why_text(why: &Why) -> String {
-    let places: Vec<&str> = why.rules.iter().filter_map(|rule| rule.at.as_deref()).collect();
-    if places.is_empty() { why.reason.clone() } else { format!("{} ({})", why.reason, places.join(", ")) }
 }

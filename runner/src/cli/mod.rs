@@ -1,42 +1,64 @@
-//! The command line: arguments, what they lead to, exit codes.
+//! The command line: one file for each command, with its arguments; what several share has files of its own.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`args`] | the list of commands |
+//! | [`selection`] | which scenarios, in which variants |
+//! | [`cluster`], [`pods`] | where they are played, and how the probers' pods are made |
+//! | [`play`] | what `run`, `check` and `watch` have in common |
+//! | [`session`] | from the first signal that is listened for to the last object that is gone |
+//! | [`given`] | where `explain`, `generate` and `map` read policies |
+//! | [`outputs`] | where results go |
+//! | [`values`] | how the values of options are read |
+//! | [`console`], [`failure`], [`exits`] | one voice on stderr, what ends the program, exit codes |
 
 mod args;
 mod check;
 mod clean;
+mod cluster;
 mod compare;
+mod console;
 mod diagnose;
 mod exits;
 mod explain;
 mod failure;
 mod faults;
 mod generate;
+mod given;
 mod image;
 mod lint;
 mod manifest;
 mod map;
 mod mutate;
-mod output;
+mod outputs;
+mod play;
+mod pods;
+mod report;
 mod run;
+mod selection;
 mod session;
+mod values;
+mod watch;
 
 pub use args::Cli;
 pub use failure::Failure;
 
 use args::Command;
 use clap::{CommandFactory, Parser};
+use console::say;
 use flowproof_core::outcome::Exit;
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Failure::set_up(format!("no threads can be started: {error}")).tell(),
+        Err(error) => return Failure::set_up(format!("no threads can be started: {error}")).show(),
     };
     let exit = match runtime.block_on(dispatch(cli)) {
         Ok(exit) => exit.into(),
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.show(),
     };
     // A thread that still reads stdin or a hanging connection must not keep the process.
     runtime.shutdown_background();
@@ -47,8 +69,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Run(args) => run::run(args).await,
         Command::Check(args) => check::check(args).await,
-        Command::Watch(args) => run::watch(args).await,
-        Command::Report(args) => output::report(&args),
+        Command::Watch(args) => watch::watch(args).await,
+        Command::Report(args) => report::report(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Faults(args) => faults::faults(args).await,
         Command::Lint(args) => lint::lint(&args).await,
@@ -70,15 +92,5 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "flowproof", &mut script);
             say(&String::from_utf8_lossy(&script))
         }
-    }
-}
-
-/// Writes data to stdout. A reader that went away (`| head`) is no error.
-fn say(text: &str) -> Result<Exit, Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::set_up(format!("stdout cannot be written: {error}")))
-        }
-        _ => Ok(Exit::Success),
     }
 }

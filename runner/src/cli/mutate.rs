@@ -1,22 +1,45 @@
 //! `flowproof mutate`: which edits of their policies scenarios would not notice.
 
 use super::{
-    Failure,
-    args::MutateArgs,
-    output::write_to,
-    run::{load, select},
+    Failure, exits,
+    outputs::JsonArgs,
     say,
+    selection::{load, select},
 };
 use crate::report::counted;
+use clap::Args;
 use flowproof_core::{
     mutate::{Mutated, mutate},
     outcome::Exit,
 };
 use serde_json::json;
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::PathBuf};
 
 /// Name and version of the schema of `--json`.
 const SCHEMA: &str = "flowproof.mutate/1";
+
+/// `flowproof mutate`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = exits::of(&[
+    (Exit::Success, "enough edits would be noticed"),
+    (Exit::Mismatched, "fewer than --fail-under demands"),
+    (Exit::Usage, Exit::Usage.meaning()),
+    (Exit::Nothing, "no edit of the policies changes anything, or no scenario is selected"),
+]))]
+pub struct MutateArgs {
+    /// Scenario files and directories [default: the shipped scenarios]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Only scenarios whose file or claim contains this text; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Vec<String>,
+    /// Exit with 1 if fewer than this percentage of the edits would be noticed
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub fail_under: Option<u8>,
+    /// The edits as JSON.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
 
 /// Carries out `flowproof mutate`; returns the exit code.
 pub fn run(args: &MutateArgs) -> Result<Exit, Failure> {
@@ -28,11 +51,10 @@ pub fn run(args: &MutateArgs) -> Result<Exit, Failure> {
             .hint("mutate edits the NetworkPolicies and ClusterNetworkPolicies that scenarios apply"));
     }
     let score = percent(noticed, counted);
-    if let Some(path) = &args.json {
-        let value = json!({ "schema": SCHEMA, "score": score, "noticed": noticed, "edits": counted, "scenarios": all });
-        write_to(path, &format!("{value:#}\n"))?;
-    }
-    if args.json.as_ref().is_none_or(|path| path.as_os_str() != "-") {
+    args.json.write(
+        &json!({ "schema": SCHEMA, "score": score, "noticed": noticed, "edits": counted, "scenarios": all }),
+    )?;
+    if !args.json.replaces_text() {
         say(&text(&all, noticed, counted))?;
     }
     let fails = args.fail_under.is_some_and(|least| score < f64::from(least));

@@ -1,9 +1,9 @@
 //! From the first signal that is listened for to the last object that is gone: one session plays one run, or several.
 
+use super::console;
 use crate::run::{CleanUp, Live};
 use flowproof_core::outcome::{Exit, Outcome};
 use futures::future::join_all;
-use std::io::Write;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -39,12 +39,12 @@ impl Session {
         self.clean_ups.push(clean_up);
     }
 
-    /// Waits until everything is gone, and tells on stderr what is not.
+    /// Waits until everything is gone, and says on stderr what is not.
     pub async fn end(self) -> Ended {
         let remains = join_all(self.clean_ups.into_iter().map(CleanUp::end)).await.concat();
         self.signals.abort();
         if !remains.is_empty() {
-            tell_remains(&remains, &self.live);
+            show_remains(&remains, &self.live);
         }
         Ended { remains, interrupted: self.cancel.is_cancelled() }
     }
@@ -69,10 +69,10 @@ pub enum Changed {
     No,
 }
 
-fn tell_remains(remains: &[String], live: &Live) {
+fn show_remains(remains: &[String], live: &Live) {
     let runs = live.runs().into_iter().collect::<Vec<_>>().join(" ");
-    let text = format!("left behind: {}\nremove it with: flowproof clean {runs}", remains.join(", "));
-    let _ = writeln!(std::io::stderr(), "{text}");
+    console::warning(format_args!("left behind: {}", remains.join(", ")));
+    console::hint(format_args!("remove it with: flowproof clean {runs}"));
 }
 
 /// The first signal ends a watch, which is then reported; the next one (of a run, the first) ends the run and cleans up; one
@@ -93,16 +93,15 @@ async fn listen_for_signals(watch: Option<CancellationToken>, run: CancellationT
     if let Some(watch) = watch {
         next().await;
         watch.cancel();
-        let _ =
-            writeln!(std::io::stderr(), "ending the watch; press Ctrl-C again to clean up without a report");
+        console::note("ending the watch; press Ctrl-C again to clean up without a report");
     }
     next().await;
     run.cancel();
-    let _ = writeln!(std::io::stderr(), "interrupted: cleaning up; press Ctrl-C again to quit immediately");
+    console::note("interrupted: cleaning up; press Ctrl-C again to quit immediately");
     next().await;
     let traces = live.traces();
     if !traces.is_empty() {
-        tell_remains(&traces, &live);
+        show_remains(&traces, &live);
     }
     std::process::exit(i32::from(Exit::Interrupted.code()));
 }

@@ -15,7 +15,7 @@ const FEW: usize = 10;
 /// Flows of a likeness that are shown.
 const FLOWS: usize = 5;
 
-/// Writes a diagnosis. `scenarios` are those among which a test is looked for that tells likenesses apart.
+/// Writes a diagnosis. `scenarios` are those among which a test is looked for that distinguishes likenesses.
 #[must_use]
 pub fn text(diagnosis: &Diagnosis, scenarios: &[Scenario]) -> String {
     let mut out = String::new();
@@ -84,7 +84,7 @@ fn headline(diagnosis: &Diagnosis) -> String {
         (_, None) => format!("diagnosis: none of the known faults looks like this: {mismatched}{unclear}"),
         (count, Some(best)) if best.fits() && count < FEW => {
             format!(
-                "diagnosis: a known fault explains all of this, but {mismatched} are few: others may do so, too{unclear}"
+                "diagnosis: a known fault explains all of this, but so may others: only {mismatched}{unclear}"
             )
         }
         (_, Some(best)) if best.fits() => {
@@ -138,23 +138,25 @@ fn reach(likeness: &Likeness, diagnosis: &Diagnosis) -> String {
         (some, left) => format!("explains {some} of {} mismatches", some + left),
     };
     let agrees = match likeness.contradicts {
+        0 if diagnosis.matched == 0 => return format!("{explains}; no flow matched"),
+        0 if diagnosis.matched == 1 => "agrees with the match".to_owned(),
         0 => format!("agrees with all {} matches", diagnosis.matched),
-        count => format!("contradicts {count} of {} matches", diagnosis.matched),
+        count => format!("contradicts {count} of {}", counted(diagnosis.matched, "match", "matches")),
     };
     format!("{explains}, {agrees}")
 }
 
-/// A scenario that tells faults apart, in words.
+/// A scenario that distinguishes faults, in words.
 pub struct Telling {
     /// Its file.
     pub file: String,
-    /// `tell one from other`.
+    /// `distinguish one from other`.
     pub why: String,
     /// Which flow of it fails with which.
     pub shows: String,
 }
 
-/// What tells the likeliest faults apart: the first two likenesses, and two faults that these flows cannot tell apart. Each one is
+/// What distinguishes the likeliest faults: the first two likenesses, and two faults that these flows do not distinguish. Each one is
 /// looked for when it is asked for, among all scenarios.
 pub fn tests(diagnosis: &Diagnosis, scenarios: &[Scenario]) -> impl Iterator<Item = Telling> {
     let firsts = diagnosis.likenesses.iter().map(|likeness| (likeness, 0)).take(2).collect::<Vec<_>>();
@@ -169,7 +171,7 @@ fn telling(pair: &[(&Likeness, usize)], scenarios: &[Scenario]) -> Option<Tellin
     let (first, second) = if test.wrong_with_first { ("fails", "passes") } else { ("passes", "fails") };
     Some(Telling {
         file: test.file,
-        why: format!("tell {} from {}", names(&one.suspects[*at]), names(&other.suspects[*there])),
+        why: format!("distinguish {} from {}", names(&one.suspects[*at]), names(&other.suspects[*there])),
         shows: format!("{} {first} with the former and {second} with the latter", test.flow),
     })
 }

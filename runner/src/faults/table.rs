@@ -1,7 +1,7 @@
 //! The kill matrix and the list of faults for people.
 
 use super::matrix::{Catch, Cell, Column, Matrix};
-use crate::{local::fault::FaultInfo, run::duration_text};
+use crate::{local::fault::FaultInfo, report::counted, run::duration_text};
 use comfy_table::Table;
 use std::{fmt::Write as _, time::Duration};
 
@@ -85,8 +85,11 @@ fn conclusion(matrix: &Matrix) -> String {
     let scenarios = matrix.scenarios.iter().filter(|row| row.skipped.is_none()).count();
     let _ = writeln!(
         text,
-        "{} of {wrong} faults are caught by {scenarios} scenarios, {survivors} survive, {took}",
-        wrong - survivors
+        "{} of {} caught by {}, {}, {took}",
+        wrong - survivors,
+        counted(wrong, "fault", "faults"),
+        counted(scenarios, "scenario", "scenarios"),
+        counted(survivors, "survives", "survive"),
     );
     text
 }

@@ -15,7 +15,7 @@ pub fn text(comparison: &Comparison) -> String {
     if !comparison.surroundings.is_empty() {
         let rows =
             comparison.surroundings.iter().map(|d| [d.what.clone(), d.before.clone(), d.after.clone()]);
-        let _ = write!(text, "\nwhat differs around the flows\n{}", table(["", "before", "after"], rows));
+        let _ = write!(text, "\nwhat else differs\n{}", table(["", "before", "after"], rows));
     }
     for (effect, regression, changes) in groups(comparison) {
         let _ = writeln!(text, "\n{} {effect}", if regression { "✘" } else { "·" });

@@ -53,8 +53,8 @@ impl Live {
     fn take(&mut self, event: &Progress) {
         match event {
             Progress::Started { run, cluster, notes, scenarios } => {
-                let s = if *scenarios == 1 { "" } else { "s" };
-                self.line(&format!("run {run}: {scenarios} scenario{s} on {cluster}"));
+                let scenarios = super::counted(*scenarios, "scenario", "scenarios");
+                self.line(&format!("run {run}: {scenarios} on {cluster}"));
                 for note in notes {
                     self.line(note);
                 }

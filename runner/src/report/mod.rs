@@ -1,15 +1,17 @@
-//! The reports: live progress, the final tables, JSON, JUnit, and the summary for GitHub.
+//! The reports: live progress, the final tables, HTML, JUnit, maps, and the summary for GitHub.
 //!
 //! All are made from [`flowproof_core::outcome`] and [`crate::run::Progress`], never from the run's own state, and write
 //! to what they are given. Data goes to stdout, talk to stderr.
 
 pub mod compared;
 pub mod failure;
+pub mod fault_progress;
 pub mod github;
 mod graph;
 pub mod html;
 pub mod junit;
 pub mod live;
+pub mod map;
 pub mod table;
 pub mod watched;
 

@@ -1,6 +1,6 @@
 //! The final report for people: a truth table per scenario, the failures in full, the conclusion.
 
-use super::{diagnosis_text, failure, sign, tally_text, told, watched};
+use super::{counted, diagnosis_text, failure, sign, tally_text, told, watched};
 use crate::run::duration_text;
 use comfy_table::{Cell, CellAlignment, Table};
 use flowproof_core::{
@@ -228,18 +228,25 @@ pub fn canary_text(canary: &Canary) -> String {
     }
     if !open.is_empty() {
         return format!(
-            "canary: not enforced between {} ({} of {} pairs of nodes)",
+            "canary: not enforced between {} ({} of {})",
             open.join(", "),
             open.len(),
-            canary.pairs.len()
+            pairs(canary)
         );
     }
     let unclear = canary.pairs.iter().filter(|pair| pair.verdict != Kind::Matched).count();
     if unclear > 0 || canary.pairs.is_empty() {
-        return format!("canary: nothing can be said of {unclear} of {} pairs of nodes", canary.pairs.len());
+        return format!("canary: unclear for {unclear} of {}", pairs(canary));
     }
     let slowest = canary.pairs.iter().filter_map(|pair| pair.enforced_after_ms).max().unwrap_or(0);
-    format!("canary: policies are enforced on all {} pairs of nodes, within {slowest} ms", canary.pairs.len())
+    match canary.pairs.len() {
+        1 => format!("canary: policies are enforced on the node, within {slowest} ms"),
+        _ => format!("canary: policies are enforced on all {}, within {slowest} ms", pairs(canary)),
+    }
+}
+
+fn pairs(canary: &Canary) -> String {
+    counted(canary.pairs.len(), "pair of nodes", "pairs of nodes")
 }
 
 /// The last line: what the run amounts to.
@@ -260,13 +267,8 @@ pub fn headline(outcome: &Outcome) -> String {
         Conclusion::Nothing => "nothing was tried: this proves nothing".to_owned(),
         Conclusion::Interrupted => "interrupted".to_owned(),
     };
-    let scenarios = outcome.scenarios.len();
-    let _ = write!(
-        text,
-        ": {} in {scenarios} scenario{}",
-        tally_text(tally),
-        if scenarios == 1 { "" } else { "s" }
-    );
+    let scenarios = counted(outcome.scenarios.len(), "scenario", "scenarios");
+    let _ = write!(text, ": {} in {scenarios}", tally_text(tally));
     for (count, word) in [(failed, "failed"), (skipped, "skipped")] {
         if count > 0 {
             let _ = write!(text, ", {count} {word}");

@@ -15,6 +15,13 @@ const COLUMNS: u64 = 60;
 const MOST_FLOWS: usize = 40;
 const MOST_KEPT: usize = 10;
 
+/// What is seen of flows, one and several of it.
+const WORDS: [(What, &str, &str); 3] = [
+    (What::Leak, "leak", "leaks"),
+    (What::Gap, "gap", "gaps"),
+    (What::NotObserved, "time not observed", "times not observed"),
+];
+
 /// What was seen of a scenario's flows.
 pub fn text(watched: &Watched, watch: Option<&WatchOutcome>) -> String {
     let length = watched.until_ms.saturating_sub(watched.from_ms);
@@ -72,8 +79,8 @@ pub fn text(watched: &Watched, watch: Option<&WatchOutcome>) -> String {
 /// The watch of a scenario in one line.
 pub fn summary(watched: &Watched) -> String {
     format!(
-        "watch: {} flows for {}, one attempt every {} ms: {}",
-        watched.flows.len(),
+        "watch: {} for {}, one attempt every {} ms: {}",
+        counted(watched.flows.len(), "flow", "flows"),
         duration(watched.until_ms.saturating_sub(watched.from_ms)),
         watched.interval_ms,
         counts(watched)
@@ -92,17 +99,15 @@ fn kept_texts(watched: &Watched) -> Vec<String> {
     }
     let troubled = |flow: &&WatchedFlow| flow.episodes.iter().any(|episode| episode.what == What::Gap);
     let troubled: Vec<&WatchedFlow> = watched.kept.iter().filter(troubled).collect();
-    let all = watched.kept.len();
-    let fate = match troubled.len() {
-        0 => "all of them outlived the watch".to_owned(),
-        some => format!(
-            "{} of them outlived it; {} ends and {} stalls, which the API leaves open",
-            all - some,
-            watched.cuts(),
-            watched.kept.iter().flat_map(|flow| &flow.episodes).filter(|e| is_stall(e)).count()
-        ),
+    let stalls = watched.kept.iter().flat_map(|flow| &flow.episodes).filter(|e| is_stall(e)).count();
+    let fate = if troubled.is_empty() {
+        "none ended or stalled".to_owned()
+    } else {
+        let (ends, stalls) = (counted(watched.cuts(), "end", "ends"), counted(stalls, "stall", "stalls"));
+        format!("{ends} and {stalls} on {} of them; the API allows both", troubled.len())
     };
-    let mut texts = vec![format!("{all} connections were kept open: {fate}")];
+    let kept = counted(watched.kept.len(), "connection was", "connections were");
+    let mut texts = vec![format!("{kept} kept open: {fate}")];
     for flow in troubled.iter().take(MOST_KEPT) {
         let told = flow.episodes.iter().filter(|episode| episode.what == What::Gap);
         let told: Vec<String> = told.map(|episode| kept_text(episode, watched.from_ms)).collect();
@@ -149,8 +154,8 @@ fn start_text(like: &str, starts: &[&Start]) -> String {
     let denied = match open {
         0 => "denied flows were denied from the first packet".to_owned(),
         _ => format!(
-            "{open} of {} denied flows got through at first, for up to {:.0} ms",
-            flows(true).count(),
+            "{open} of {} got through at first, for up to {:.0} ms",
+            counted(flows(true).count(), "denied flow", "denied flows"),
             longest(true)
         ),
     };
@@ -174,7 +179,10 @@ fn prober_texts(watched: &Watched) -> Vec<String> {
     let tell = |prober: &WatchedProber| {
         let mut facts = Vec::new();
         if prober.replaced > 0 {
-            facts.push(format!("its pod was replaced or restarted {} times", prober.replaced));
+            facts.push(format!(
+                "its pod was replaced or restarted {}",
+                counted(prober.replaced as usize, "time", "times")
+            ));
         }
         if prober.longest_lag_ms >= late {
             facts.push(format!("it was late by up to {} ms: it got too little CPU", prober.longest_lag_ms));
@@ -203,12 +211,12 @@ pub fn episode_text(episode: &Episode, zero_ms: u64) -> String {
         (None, Some(observation)) => format!(" (the source saw: {})", saw_text(observation)),
         (None, None) => String::new(),
     };
-    format!(
-        "{name} from {} to {until}: {}, {} attempts, {nodes}{why}",
-        at(episode.from_ms),
-        duration(episode.length_ms()),
-        episode.attempts
-    )
+    let attempts = counted(episode.attempts as usize, "attempt", "attempts");
+    let from = at(episode.from_ms);
+    match episode.length_ms() {
+        0 if !episode.open => format!("{name} at {from}: {attempts}, {nodes}{why}"),
+        length => format!("{name} from {from} to {until}: {}, {attempts}, {nodes}{why}", duration(length)),
+    }
 }
 
 /// The watch as a whole in one line.
@@ -221,14 +229,14 @@ pub fn headline(watch: &WatchOutcome, outcome: &Outcome) -> String {
         (count > 0).then_some((count, longest))
     };
     let mut parts = Vec::new();
-    for (what, word) in [(What::Leak, "leak"), (What::Gap, "gap"), (What::NotObserved, "time not observed")] {
+    for (what, one, several) in WORDS {
         if let Some((count, ms)) = longest(what) {
-            let s = if count == 1 { "" } else { "s" };
-            parts.push(format!(
-                "{count} {}, the longest {}",
-                word.replacen(' ', &format!("{s} "), 1) + if word.contains(' ') { "" } else { s },
-                duration(ms)
-            ));
+            let seen = counted(count, one, several);
+            parts.push(match (count, ms) {
+                (_, 0) => seen,
+                (1, ms) => format!("{seen} of {}", duration(ms)),
+                (_, ms) => format!("{seen}, the longest {}", duration(ms)),
+            });
         }
     }
     let seen = if parts.is_empty() { "no leak, no gap".to_owned() } else { parts.join("; ") };
@@ -252,13 +260,9 @@ pub fn headline(watch: &WatchOutcome, outcome: &Outcome) -> String {
 fn counts(watched: &Watched) -> String {
     let count = |what| watched.episodes(what).count();
     let losses: u64 = watched.flows.iter().map(|flow| flow.losses).sum();
-    let parts = [
-        (count(What::Leak), "leak", "leaks"),
-        (count(What::Gap), "gap", "gaps"),
-        (count(What::NotObserved), "time not observed", "times not observed"),
-        (losses as usize, "single attempt lost", "single attempts lost"),
-    ];
-    let some = parts.into_iter().filter(|(count, ..)| *count > 0);
+    let parts = WORDS.map(|(what, one, several)| (count(what), one, several));
+    let lost = (losses as usize, "single attempt lost", "single attempts lost");
+    let some = parts.into_iter().chain([lost]).filter(|(count, ..)| *count > 0);
     let told: Vec<String> = some.map(|(count, one, several)| counted(count, one, several)).collect();
     if told.is_empty() { "no leak, no gap".to_owned() } else { told.join(", ") }
 }

@@ -178,17 +178,14 @@ fn node_outcome(node: crate::cluster::NodeInfo) -> NodeOutcome {
 }
 
 fn describe(info: &ClusterInfo) -> String {
+    let count = info.nodes.len();
+    let nodes = format!("{count} node{}", if count == 1 { "" } else { "s" });
     if info.kind == "local" {
-        return format!("the local cluster ({} nodes, {})", info.nodes.len(), info.cni);
+        return format!("the local cluster ({nodes}, {})", info.cni);
     }
-    let nodes = info.nodes.len();
     format!(
-        "context {} at {} (Kubernetes {}, {}, {nodes} node{})",
-        info.context,
-        info.server,
-        info.version,
-        info.cni,
-        if nodes == 1 { "" } else { "s" }
+        "context {} at {} (Kubernetes {}, {}, {nodes})",
+        info.context, info.server, info.version, info.cni
     )
 }
 

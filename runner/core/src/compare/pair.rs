@@ -101,7 +101,8 @@ pub(super) fn surroundings(before: &Outcome, after: &Outcome) -> Vec<Difference>
 
 /// The arguments, without those that only say where reports go.
 fn tested_with(outcome: &Outcome) -> String {
-    const OUTPUTS: [&str; 5] = ["--json", "--save", "--html", "--junit", "--progress"];
+    const OUTPUTS: [&str; 7] =
+        ["--json", "--save", "--found", "--markdown", "--html", "--junit", "--progress"];
     let mut kept = Vec::new();
     let mut arguments = outcome.arguments.iter();
     while let Some(argument) = arguments.next() {

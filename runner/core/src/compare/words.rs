@@ -26,15 +26,19 @@ pub fn headline(comparison: &Comparison) -> String {
     }
     match comparison.regressions {
         0 if comparison.changes.is_empty() => {
-            format!("nothing changed: {} flows came out as before", comparison.unchanged)
+            format!("nothing changed: {} as before", counted(comparison.unchanged, "flow is", "flows are"))
         }
         0 => format!(
-            "nothing got worse: {} flows as before, {} changes told below",
-            comparison.unchanged,
-            comparison.changes.len()
+            "nothing got worse: {} as before, {}",
+            counted(comparison.unchanged, "flow", "flows"),
+            counted(comparison.changes.len(), "change", "changes")
         ),
         _ => format!("WORSE: {lost}"),
     }
+}
+
+fn counted(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 impl Effect {

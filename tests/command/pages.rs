@@ -1,5 +1,12 @@
 //! Every page that a person reads, as the program prints it, beside a copy that is read in review.
 //!
+//! | pages of | in |
+//! |---|---|
+//! | help, and commands that need no cluster | this file |
+//! | saved runs: watches, comparisons, HTML | `pages_saved.rs` |
+//! | a small run in the local cluster | `pages_played.rs` |
+//! | errors, as they are seen in a shell | `pages_errors.rs` |
+//!
 //! `UPDATE=1 cargo test -p flowproof --test command pages` writes the copies in `tests/command/pages` and
 //! `docs/reference/commands.md` anew; read the difference before you commit it.
 
@@ -11,17 +18,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const SAVED: &str = include_str!("../../runner/core/src/outcome/read/version-1.json");
+/// A saved run in which everything matched.
+pub const SAVED: &str = include_str!("../../runner/core/src/outcome/read/version-1.json");
 const RESULTS: &str = include_str!("../../docs/results.md");
 
 /// All pages are compared before the first difference fails the test.
 #[derive(Default)]
-struct Pages {
+pub struct Pages {
     wrong: Vec<String>,
 }
 
 impl Pages {
-    fn compare(&mut self, name: &str, shown: &str) {
+    /// Compares what is shown with the page of this name.
+    pub fn compare(&mut self, name: &str, shown: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/command/pages").join(name);
         if std::env::var_os("UPDATE").is_some() {
             fs::write(&path, shown).expect("the page can be written");
@@ -41,7 +50,8 @@ impl Drop for Pages {
     }
 }
 
-fn stdout(arguments: &[&str]) -> String {
+/// What flowproof writes to stdout.
+pub fn stdout(arguments: &[&str]) -> String {
     String::from_utf8(flowproof(arguments).stdout).expect("what is printed is UTF-8")
 }
 
@@ -125,13 +135,18 @@ fn reasons() -> Vec<(Kind, Reason)> {
     for (kind, row) in rows.filter(|(kind, _)| kinds.contains(kind)) {
         let of = |word: &str| serde_json::from_value(json!(word)).ok();
         let kind: Kind = serde_json::from_value(json!(kind)).expect("it is a verdict");
-        found.extend(row.split('`').filter_map(of).map(|reason: Reason| (kind, reason)));
+        // Some are named again in the sentence about another one.
+        for reason in row.split('`').filter_map(of) {
+            if !found.contains(&(kind, reason)) {
+                found.push((kind, reason));
+            }
+        }
     }
     found
 }
 
 /// A saved run in which every reason occurs.
-fn with_every_reason() -> Value {
+pub fn with_every_reason() -> Value {
     let mut outcome: Value = serde_json::from_str(SAVED).expect("it is JSON");
     let step = &mut outcome["scenarios"][0]["steps"][0];
     let denied = step["flows"][1].clone();
@@ -145,7 +160,10 @@ fn with_every_reason() -> Value {
         let word = serde_json::to_value(reason).expect("a reason is a word");
         let source = format!("app/{}", word.as_str().unwrap_or_default());
         flow["flow"] = json!(format!("{source} -> data/postgres tcp/5432"));
-        (flow["source"], flow["port"], flow["family"]) = (json!(source), json!("tcp/5432"), json!("4"));
+        (flow["source"], flow["port"]) = (json!(source), json!("tcp/5432"));
+        // Some reasons belong to two verdicts; flows that differ in their family alone are shown as one.
+        let is_second = flows.iter().any(|known: &Value| known["reason"] == word);
+        flow["family"] = json!(if is_second { "6" } else { "4" });
         (flow["verdict"], flow["reason"], flow["text"]) = (json!(kind), word, json!(reason.text()));
         flow["evidence"]["witness"] = json!(if reached { "arrived" } else { "not-arrived" });
         flows.push(flow);
@@ -160,7 +178,8 @@ fn with_every_reason() -> Value {
     outcome
 }
 
-fn saved(folder: &Path, outcome: &Value) -> String {
+/// Saves an outcome; returns the path.
+pub fn saved(folder: &Path, outcome: &Value) -> String {
     let path: PathBuf = folder.join("saved.json");
     fs::write(&path, outcome.to_string()).expect("it can be written");
     path.display().to_string()

@@ -24,16 +24,17 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The rows `| number | meaning |` below a heading "Exit codes".
+/// The rows `| number | meaning |…` below a heading "Exit codes".
 fn listed(page: &str) -> Option<Vec<(String, String)>> {
     let heading = |line: &&str| line.starts_with('#') && line.trim_start_matches(['#', ' ']) == "Exit codes";
     let mut lines = page.lines();
     lines.find(heading)?;
     let below = lines.take_while(|line| !line.starts_with('#'));
     let row = |line: &str| {
-        let (number, meaning) = line.strip_prefix('|')?.strip_suffix('|')?.split_once('|')?;
-        number.trim().parse::<u8>().ok()?;
-        Some((number.trim().to_owned(), meaning.trim().to_owned()))
+        let mut cells = line.strip_prefix('|')?.split('|').map(str::trim);
+        let (number, meaning) = (cells.next()?, cells.next()?);
+        number.parse::<u8>().ok()?;
+        Some((number.to_owned(), meaning.to_owned()))
     };
     Some(below.filter_map(row).collect())
 }

@@ -112,21 +112,6 @@ fn the_reference_has_the_help_of_every_command() {
     Pages::default().compare("../../../docs/reference/commands.md", &page);
 }
 
-#[test]
-fn the_page_of_exit_codes_has_those_of_the_help() {
-    let page = include_str!("../../docs/reference/exit-codes.md");
-    let help = stdout(&["--help"]);
-    let codes = help.split("Exit codes:\n").nth(1).expect("the help lists them").trim_end();
-    for line in codes.lines() {
-        let (code, meaning) = line.trim().split_once("  ").expect("a code and its meaning");
-        assert!(
-            page.contains(&format!("\n| {code} | {meaning} |")),
-            "docs/reference/exit-codes.md lacks: {line}"
-        );
-    }
-    assert_eq!(page.matches("\n| ").count(), codes.lines().count() + 1, "its table has other rows");
-}
-
 /// The reasons of each verdict, as `docs/results.md` lists them; a test of the core keeps that list whole.
 fn reasons() -> Vec<(Kind, Reason)> {
     let kinds = ["matched", "mismatched", "unproven", "inconclusive"];

@@ -2,8 +2,9 @@
 
 use super::{
     check::CheckArgs, clean::CleanArgs, compare::CompareArgs, diagnose::DiagnoseArgs, exits,
-    explain::ExplainArgs, faults::FaultsArgs, generate::GenerateArgs, image::ImageArgs, lint::LintArgs, manifest::ManifestArgs,
-    map::MapArgs, mutate::MutateArgs, report::ReportArgs, run::RunArgs, watch::WatchArgs,
+    explain::ExplainArgs, faults::FaultsArgs, generate::GenerateArgs, image::ImageArgs, lint::LintArgs,
+    manifest::ManifestArgs, map::MapArgs, mutate::MutateArgs, report::ReportArgs, run::RunArgs,
+    watch::WatchArgs,
 };
 use clap::{Parser, Subcommand};
 

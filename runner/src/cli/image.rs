@@ -1,9 +1,10 @@
 //! `flowproof image`: save, load, push, name.
 
-use super::{Failure, say};
+use super::{Failure, console, say};
 use crate::image::{self, Destination, Image, Place, PushError, Pushed};
 use clap::{Args, Subcommand};
-use std::{io::Write as _, path::PathBuf};
+use flowproof_core::outcome::Exit;
+use std::path::PathBuf;
 
 /// `flowproof image`.
 #[derive(Debug, Clone, Args)]
@@ -62,7 +63,7 @@ struct PushArgs {
 }
 
 /// Carries out the command.
-pub async fn image(args: ImageArgs) -> Result<super::Exit, Failure> {
+pub async fn image(args: ImageArgs) -> Result<Exit, Failure> {
     let image = if args.runner { image::runner() } else { image::embedded() };
     let image = image.map_err(|error| Failure::set_up(error.to_string()))?;
     match args.command {
@@ -85,10 +86,9 @@ pub async fn image(args: ImageArgs) -> Result<super::Exit, Failure> {
             let pushed = push(&image, &args).await.map_err(not_pushed)?;
             let architectures = image.architectures().collect::<Vec<_>>().join(" and ");
             let (sent, there) = (pushed.sent.div_ceil(1000), pushed.there.div_ceil(1000));
-            let _ = writeln!(
-                std::io::stderr(),
+            console::note(format_args!(
                 "pushed for {architectures}: {sent} kB sent, {there} kB were there already"
-            );
+            ));
             say(&format!("{}\n", pushed.reference))
         }
     }

@@ -22,6 +22,9 @@ pub(super) const DEADLINE: Duration = Duration::from_mins(5);
 /// Limit for a connection to come up, and for a registry to say something.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// How a certificate in PEM form begins (RFC 7468).
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+
 /// Where an image goes, and whom to trust there.
 #[derive(Debug, Clone)]
 pub struct Destination {
@@ -73,7 +76,6 @@ impl Destination {
     pub fn trust(mut self, file: &Path) -> Result<Self, PushError> {
         let wrong = |problem: String| PushError::Roots { file: file.display().to_string(), problem };
         let text = fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-        const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
         self.roots = text.split(BEGIN).skip(1).map(|rest| format!("{BEGIN}{rest}").into_bytes()).collect();
         if self.roots.is_empty() {
             return Err(wrong(format!("it has no line '{BEGIN}'")));

@@ -1,6 +1,6 @@
 //! Compiles policies to rules, for the pods of one node.
 //!
-//! Numbers in comments are those of the rules of NetworkPolicy in the project's semantics page. A fault changes the result at
+//! Numbers in comments are those of the rules of NetworkPolicy in `docs/semantics.md`. A fault changes the result at
 //! the place where the right thing is done.
 
 mod tiers;

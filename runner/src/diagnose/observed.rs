@@ -165,10 +165,12 @@ impl<'a> Played<'a> {
             let seen = prediction.get(judged.step).and_then(|step| step.get(&key));
             let would = seen.and_then(|seen| would(judged.flow.expectation, *seen)).unwrap_or(Would::Agree);
             match would {
-                Would::Flicker if suspect.lasts().is_some_and(|lasts| judged.is_wrong_after(lasts)) => {
+                Would::Flicker if suspect.fault.lasts().is_some_and(|lasts| judged.is_wrong_after(lasts)) => {
                     Would::Agree
                 }
-                Would::Flicker if suspect.lasts().is_some_and(|lasts| judged.is_right_before(lasts)) => {
+                Would::Flicker
+                    if suspect.fault.lasts().is_some_and(|lasts| judged.is_right_before(lasts)) =>
+                {
                     Would::Differ
                 }
                 Would::Agree if judged.is_like(suspect.from_others()) => Would::Flicker,

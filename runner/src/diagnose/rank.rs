@@ -228,7 +228,7 @@ fn tried(observed: &Observed<'_>, suspects: &[Suspect], wrong: &[bool]) -> Vec<T
 /// Two faults at once: a flow is taken to be wrong when it would be with either.
 fn pairs(singles: &[Tried], wrong: &[bool]) -> Vec<Tried> {
     // What is late, or comes from elsewhere, may explain whatever is left over, so that it says nothing beside another fault.
-    let plain = |tried: &&Tried| tried.suspects[0].lasts().is_none() && !tried.reaches();
+    let plain = |tried: &&Tried| tried.suspects[0].fault.lasts().is_none() && !tried.reaches();
     let modest: Vec<&Tried> = singles.iter().filter(plain).take(PAIRED).collect();
     let mut pairs = Vec::new();
     for (at, one) in modest.iter().enumerate() {

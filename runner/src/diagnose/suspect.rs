@@ -2,7 +2,6 @@
 
 use crate::local::fault::{Effect, Fault};
 use flowproof_core::flow::Family;
-use std::time::Duration;
 
 /// A fault, and where the network has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,16 +47,6 @@ impl Suspect {
     #[must_use]
     pub fn fades(self) -> bool {
         self.fault == Fault::StartupWindow
-    }
-
-    /// For how long after a change a flow may be wrong that is right in the end; `None` if it stays as it is.
-    #[must_use]
-    pub fn lasts(self) -> Option<Duration> {
-        match self.fault {
-            Fault::LateByTenSeconds => Some(Duration::from_secs(10)),
-            Fault::StartupWindow => Some(Duration::from_secs(5)),
-            _ => None,
-        }
     }
 
     /// What the policies of another scenario may do to a flow; `None` where they do nothing.

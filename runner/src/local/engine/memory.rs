@@ -5,16 +5,16 @@ use super::{
     policy::{Direction, NetworkPolicy, Peer},
     view::{Pod, View},
 };
-use crate::local::{fault::Fault, message::Name};
+use crate::local::{
+    fault::{Fault, STARTUP_WINDOW},
+    message::Name,
+};
 use flowproof_core::scenario::Labels;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
-
-/// How long [`Fault::StartupWindow`] leaves a new pod alone.
-const STARTUP_WINDOW: Duration = Duration::from_secs(5);
 
 /// What an engine remembers from one state to the next.
 #[derive(Debug, Default)]

@@ -7,7 +7,13 @@ mod table;
 
 pub use table::{Fault, FaultInfo};
 
-use std::fmt;
+use std::{fmt, time::Duration};
+
+/// How long [`Fault::LateByTenSeconds`] waits before it enforces a change.
+pub(super) const LATE: Duration = Duration::from_secs(10);
+
+/// How long [`Fault::StartupWindow`] leaves a new pod alone.
+pub(super) const STARTUP_WINDOW: Duration = Duration::from_secs(5);
 
 impl Fault {
     /// All faults, in the order of their ids.
@@ -22,6 +28,15 @@ impl Fault {
         Self::all()
             .find(|fault| fault.info().name == name)
             .ok_or_else(|| UnknownFault { name: name.to_owned(), nearest: nearest(name) })
+    }
+
+    /// For how long after a change a flow may be wrong with it that is right in the end; `None` if it stays wrong.
+    pub fn lasts(self) -> Option<Duration> {
+        match self {
+            Self::LateByTenSeconds => Some(LATE),
+            Self::StartupWindow => Some(STARTUP_WINDOW),
+            _ => None,
+        }
     }
 
     /// What is known of the fault.

@@ -12,7 +12,7 @@ use crate::local::{
         ruleset::Ruleset,
         view::View,
     },
-    fault::Fault,
+    fault::{Fault, LATE},
     message::{Refusal, Setup},
 };
 use futures::future::join_all;
@@ -28,9 +28,6 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Moments of enforcement that are kept for those who ask.
 const REMEMBERED: usize = 1000;
-
-/// How long [`Fault::LateByTenSeconds`] waits.
-const LATE: Duration = Duration::from_secs(10);
 
 /// The engine's hands: takes states of the API, and carries what follows from them into the kernel.
 pub(crate) struct Enforcer {

@@ -15,16 +15,13 @@ pub mod map;
 pub mod table;
 pub mod watched;
 
+pub use flowproof_core::compare::counted;
+
 use flowproof_core::{
     flow::Family,
     outcome::{FlowOutcome, Outcome, StepOutcome, Tally},
     verdict::Kind,
 };
-
-/// `1 gap`, `2 gaps`.
-pub fn counted(count: usize, one: &str, several: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { several })
-}
 
 /// The diagnosis as a paragraph behind a table; empty without one.
 pub fn diagnosis_text(outcome: &Outcome) -> String {

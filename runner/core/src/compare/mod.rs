@@ -4,7 +4,7 @@ mod flows;
 mod pair;
 mod words;
 
-pub use words::headline;
+pub use words::{counted, headline};
 
 use crate::{
     flow::{Expectation, Family},

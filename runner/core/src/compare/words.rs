@@ -37,7 +37,9 @@ pub fn headline(comparison: &Comparison) -> String {
     }
 }
 
-fn counted(count: usize, one: &str, several: &str) -> String {
+/// `1 gap`, `2 gaps`.
+#[must_use]
+pub fn counted(count: usize, one: &str, several: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { several })
 }
 

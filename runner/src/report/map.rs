@@ -128,50 +128,58 @@ impl<'r> Graph<'r> {
     }
 }
 
-/// A graph in Mermaid. Names are DNS names and addresses: nothing in them needs quoting.
-pub fn mermaid(reach: &Reach) -> String {
-    let graph = Graph::of(reach);
-    let mut text = "flowchart LR\n".to_owned();
-    let node = |text: &mut String, (id, name): &(usize, &str)| {
-        let _ = writeln!(text, "    n{id}[\"{name}\"]");
-    };
-    for end in &graph.outside {
-        node(&mut text, end);
-    }
-    for (number, (namespace, ends)) in graph.groups.iter().enumerate() {
-        let _ = writeln!(text, "  subgraph g{number} [\"{namespace}\"]");
-        for end in ends {
-            node(&mut text, end);
+/// How a language for graphs writes one. Names are DNS names and addresses: nothing in them needs quoting.
+struct Language {
+    begin: &'static str,
+    node: fn(usize, &str) -> String,
+    group: fn(usize, &str) -> String,
+    group_end: &'static str,
+    edge: fn(usize, usize, &str) -> String,
+    end: &'static str,
+}
+
+impl Language {
+    fn write(&self, reach: &Reach) -> String {
+        let graph = Graph::of(reach);
+        let nodes =
+            |ends: &[(usize, &str)]| ends.iter().map(|(id, name)| (self.node)(*id, name)).collect::<String>();
+        let mut text = self.begin.to_owned() + &nodes(&graph.outside);
+        for (number, (namespace, ends)) in graph.groups.iter().enumerate() {
+            text += &(self.group)(number, namespace);
+            text += &nodes(ends);
+            text += self.group_end;
         }
-        text.push_str("  end\n");
+        for (from, to, ports) in &graph.edges {
+            text += &(self.edge)(*from, *to, ports);
+        }
+        text + self.end
     }
-    for (from, to, ports) in &graph.edges {
-        let _ = writeln!(text, "  n{from} -->|\"{ports}\"| n{to}");
-    }
-    text
+}
+
+/// A graph in Mermaid.
+pub fn mermaid(reach: &Reach) -> String {
+    let language = Language {
+        begin: "flowchart LR\n",
+        node: |id, name| format!("    n{id}[\"{name}\"]\n"),
+        group: |number, namespace| format!("  subgraph g{number} [\"{namespace}\"]\n"),
+        group_end: "  end\n",
+        edge: |from, to, ports| format!("  n{from} -->|\"{ports}\"| n{to}\n"),
+        end: "",
+    };
+    language.write(reach)
 }
 
 /// A graph in Graphviz' language.
 pub fn dot(reach: &Reach) -> String {
-    let graph = Graph::of(reach);
-    let mut text = "digraph reach {\n  rankdir=LR;\n  node [shape=box];\n".to_owned();
-    let node = |text: &mut String, (id, name): &(usize, &str)| {
-        let _ = writeln!(text, "    n{id} [label=\"{name}\"];");
+    let language = Language {
+        begin: "digraph reach {\n  rankdir=LR;\n  node [shape=box];\n",
+        node: |id, name| format!("    n{id} [label=\"{name}\"];\n"),
+        group: |number, namespace| format!("  subgraph cluster_{number} {{\n    label=\"{namespace}\";\n"),
+        group_end: "  }\n",
+        edge: |from, to, ports| format!("  n{from} -> n{to} [label=\"{ports}\"];\n"),
+        end: "}\n",
     };
-    for end in &graph.outside {
-        node(&mut text, end);
-    }
-    for (number, (namespace, ends)) in graph.groups.iter().enumerate() {
-        let _ = writeln!(text, "  subgraph cluster_{number} {{\n    label=\"{namespace}\";");
-        for end in ends {
-            node(&mut text, end);
-        }
-        text.push_str("  }\n");
-    }
-    for (from, to, ports) in &graph.edges {
-        let _ = writeln!(text, "  n{from} -> n{to} [label=\"{ports}\"];");
-    }
-    text + "}\n"
+    language.write(reach)
 }
 
 /// A difference, a line for each connection and the reasons below.

@@ -74,11 +74,8 @@ pub async fn image(args: ImageArgs) -> Result<Exit, Failure> {
         }
         ImageCommand::Load(load) => {
             image::load(&image, &place(load)).await.map_err(|error| {
-                let failure = Failure::set_up(error.to_string());
-                match error.hint() {
-                    Some(hint) => failure.hint(hint),
-                    None => failure,
-                }
+                let hint = error.hint().map(str::to_owned);
+                Failure { hint, ..Failure::set_up(error.to_string()) }
             })?;
             say(&format!("{} loaded\n", image.reference))
         }
@@ -118,8 +115,5 @@ fn not_pushed(error: PushError) -> Failure {
         PushError::Reference { .. } | PushError::Roots { .. } => Failure::usage(error.to_string()),
         _ => Failure::set_up(error.to_string()),
     };
-    match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure { hint: error.hint(), ..failure }
 }

@@ -1,7 +1,7 @@
 //! Compiles policies to rules, for the pods of one node.
 //!
-//! Numbers in comments are those of the rules of NetworkPolicy in `docs/semantics.md`. A fault changes the result at
-//! the place where the right thing is done.
+//! The numbers of the rules of NetworkPolicy are those of `docs/semantics.md`. A fault changes the result at the place where the right
+//! thing is done.
 
 mod tiers;
 
@@ -379,7 +379,7 @@ impl<'a> Compiler<'a> {
         };
         match &port.port {
             PortMatch::Any if self.has(Fault::ProtocolAloneMatchesNothing) => {}
-            // 17.
+            // semantics 17
             PortMatch::Any => self.allow(rules, &clause.peers, pod, direction, &[is_protocol]),
             _ if self.has(Fault::PortIgnored) => {
                 self.allow(rules, &clause.peers, pod, direction, &[is_protocol]);
@@ -387,7 +387,7 @@ impl<'a> Compiler<'a> {
             PortMatch::Number(number) => {
                 self.allow(rules, &clause.peers, pod, direction, &range(*number, *number));
             }
-            // 22.
+            // semantics 22
             PortMatch::Range(first, last) => {
                 let last = match self.fault {
                     Some(Fault::EndPortIgnored) => *first,
@@ -489,7 +489,7 @@ impl<'a> Compiler<'a> {
 
     fn peers(&self, policy: &NetworkPolicy, rule: &PolicyRule) -> Peers {
         if rule.peers.is_empty() {
-            // 4.
+            // semantics 4
             return if self.has(Fault::EmptyPeersDeny) && rule.peers_given {
                 Peers::Some { all: Addresses::default(), pods: Vec::new() }
             } else {
@@ -593,12 +593,12 @@ impl<'a> Compiler<'a> {
                 Some(Fault::NamespaceOrPod) => in_namespace || is_pod,
                 Some(Fault::PodHalfIgnored) => in_namespace,
                 Some(Fault::NamespaceHalfIgnored) => is_pod && own,
-                // 9.
+                // semantics 9
                 _ => in_namespace && is_pod,
             },
-            // 7, 8.
+            // semantics 7, 8
             (Some(in_namespace), None) => in_namespace,
-            // 6.
+            // semantics 6
             (None, is_pod) => is_pod == Some(true) && (own || self.has(Fault::PodPeersAnywhere)),
         }
     }

@@ -2,9 +2,8 @@
 //!
 //! A scenario names those that its flows show (`shows:`), for all its steps or for one. What lies on the path of a flow
 //! (its transport, its family, whether it crosses nodes, whether it goes through a Service) is not written anywhere: flows
-//! of steps that show plain enforcement ([`Capability::is_plain`]) show that as well, see [`on_the_path`].
+//! of steps that show plain enforcement ([`Capability::is_plain`]) show that as well.
 
-use crate::outcome::FlowOutcome;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -155,35 +154,4 @@ impl fmt::Display for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
     }
-}
-
-/// What lies on the path of a flow: its transport, its family, and, where it leads to a pod, how.
-#[must_use]
-pub fn on_the_path(flow: &FlowOutcome) -> Vec<Capability> {
-    use crate::flow::Family;
-    let mut path = vec![match flow.family {
-        Family::V4 => Capability::Ipv4,
-        Family::V6 => Capability::Ipv6,
-    }];
-    path.extend(match flow.port.split('/').collect::<Vec<_>>()[..] {
-        ["dns", "udp"] => Some(Capability::DnsUdp),
-        ["dns", "tcp"] => Some(Capability::DnsTcp),
-        ["udp", _] => Some(Capability::Udp),
-        ["tcp", _] => Some(Capability::Tcp),
-        _ => None,
-    });
-    let service = flow.target.starts_with("service ");
-    if let Some(node) = &flow.evidence.destination_node {
-        path.push(if *node == flow.evidence.source_node {
-            Capability::SameNode
-        } else {
-            Capability::CrossNode
-        });
-    }
-    if service {
-        path.push(Capability::ByService);
-    } else if flow.evidence.destination_node.is_some() {
-        path.push(Capability::ByAddress);
-    }
-    path
 }

@@ -1,8 +1,9 @@
 //! The lines of the capability table: which flows show a capability, and what they say of it.
 
+use super::path::on_the_path;
 use crate::report::counted;
 use flowproof_core::{
-    capability::{Capability, on_the_path},
+    capability::Capability,
     flow::ESTABLISHED,
     outcome::{End, FlowOutcome, Outcome, ScenarioOutcome, StepOutcome},
     scenario::Scenario,

@@ -5,6 +5,7 @@ mod documented;
 pub mod junit;
 pub mod lines;
 pub mod node;
+mod path;
 pub mod table;
 
 use flowproof_core::{

@@ -1,11 +1,11 @@
 //! Why an answer is what it is: at each end the policies that apply, and what each of their rules lacked.
 
 use super::{
-    judge::{Holds, Reading, is_loopback},
+    answer::{Holds, Reading, is_loopback},
+    cluster_policy::{Action, Tier, TierPeer, TierRule},
+    facts::{Answer, Ask, End, Gap, Protocol},
+    network_policy::{Peer, PortRule, Rule},
     oracle::{Direction, Oracle, Situation, Spot},
-    read::{Peer, PortRule, Rule},
-    tier::{Action, Tier, TierPeer, TierRule},
-    world::{Answer, Ask, End, Gap, Protocol},
 };
 use crate::selector::Selector;
 use std::fmt;
@@ -445,7 +445,7 @@ impl Oracle<'_> {
         match (spot.pod, spot.address) {
             (Some(pod), _) => self.pod(pod).name.to_string(),
             (None, Some(address)) => match self.node_at(address) {
-                Some(node) if !node.starts_with(super::world::SOME_NODE) => format!("node {node}"),
+                Some(node) if !node.starts_with(super::facts::SOME_NODE) => format!("node {node}"),
                 Some(_) => "a node".to_owned(),
                 None => address.to_string(),
             },

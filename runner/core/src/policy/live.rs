@@ -1,9 +1,9 @@
 //! A scenario's flows in the cluster's own state: what the policies that are in force there mean for them.
 
 use super::{
+    facts::{Answer, Ask, End, Gap, Via},
     oracle::Oracle,
     scene::{Finding, protocol},
-    world::{Answer, Ask, End, Gap, Via},
 };
 use crate::{
     flow::{Family, Flow, Target},

@@ -6,39 +6,39 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`world`] | what a decision depends on, and the answers |
-//! | [`read`], [`tier`] | policies of namespaces and of the cluster, from manifests that an API server accepted |
+//! | [`facts`] | what a decision depends on, and the answers |
+//! | [`network_policy`], [`cluster_policy`] | policies of namespaces and of the cluster, from manifests that an API server accepted |
 //! | [`oracle`] | a cluster prepared for many questions |
-//! | [`judge`](mod@judge), [`derive`](mod@derive) | the decision, and its reason |
+//! | [`answer`], [`derive`](mod@derive) | the decision, and its reason |
 //! | [`scene`] | a scenario's state as the oracle sees it |
 //! | [`transition`] | what may pass while changes take effect |
-//! | [`network`], [`spoken`] | CIDR blocks; which blocks and ports policies speak of |
+//! | [`block`], [`spoken`] | CIDR blocks; which blocks and ports policies speak of |
 
+pub mod answer;
+pub mod block;
+pub mod cluster_policy;
 pub mod derive;
-pub mod judge;
+pub mod facts;
 pub mod live;
-pub mod network;
+pub mod network_policy;
 pub mod oracle;
-pub mod read;
 pub mod scene;
 pub(crate) mod spoken;
-pub mod tier;
 pub mod transition;
 pub mod validate;
-pub mod world;
 
+pub use answer::{Holds, judge};
+pub use block::Network;
+pub use cluster_policy::{Action, ClusterKind, ClusterPolicy, Tier, TierPeer, TierRule};
 pub use derive::{Decided, Derivation, PolicyName, RuleName, Side};
-pub use judge::{Holds, judge};
-pub use live::LiveScene;
-pub use network::Network;
-pub use oracle::{Direction, Oracle};
-pub use read::{NetworkPolicy, Peer, PolicyError, PortRule, Rule};
-pub use scene::{Finding, Scene};
-pub use tier::{Action, ClusterKind, ClusterPolicy, Tier, TierPeer, TierRule};
-pub use validate::{ApiServer, Channel, PolicyKind, Version, Violation, validate};
-pub use world::{
+pub use facts::{
     Answer, Ask, Cluster, Connection, End, Gap, Pod, PodPort, Protocol, SOME_NODE, Via, stand_in,
 };
+pub use live::LiveScene;
+pub use network_policy::{NetworkPolicy, Peer, PolicyError, PortRule, Rule};
+pub use oracle::{Direction, Oracle};
+pub use scene::{Finding, Scene};
+pub use validate::{ApiServer, Channel, PolicyKind, Version, Violation, validate};
 
 #[cfg(test)]
 mod corners;

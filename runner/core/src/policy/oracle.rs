@@ -1,10 +1,10 @@
 //! A cluster prepared for many questions: which policies apply to which pod, and which pods each peer selects.
 
 use super::{
-    network::Network,
-    read::{NetworkPolicy, Peer, Rule},
-    tier::{ClusterPolicy, Tier, TierPeer, TierRule},
-    world::{Ask, Cluster, Connection, End, Pod, Protocol, Via},
+    block::Network,
+    cluster_policy::{ClusterPolicy, Tier, TierPeer, TierRule},
+    facts::{Ask, Cluster, Connection, End, Pod, Protocol, Via},
+    network_policy::{NetworkPolicy, Peer, Rule},
 };
 use crate::{flow::Family, selector::Selector};
 use std::{collections::HashMap, net::IpAddr};

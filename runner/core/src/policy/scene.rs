@@ -3,13 +3,13 @@
 //! Before a run nothing is known of addresses and nodes: stand-ins take their place, and what depends on them is left open.
 
 use super::{
+    answer::Holds,
+    cluster_policy::ClusterPolicy,
     derive::Derivation,
-    judge::Holds,
+    facts::{Answer, Ask, Cluster, End, Gap, Pod, PodPort, Protocol, SOME_NODE, Via, stand_in},
+    network_policy::NetworkPolicy,
     oracle::Oracle,
-    read::NetworkPolicy,
-    tier::ClusterPolicy,
     validate::{PolicyKind, Violation, validate},
-    world::{Answer, Ask, Cluster, End, Gap, Pod, PodPort, Protocol, SOME_NODE, Via, stand_in},
 };
 use crate::{
     flow::{Expectation, Family, Flow, Target},
@@ -222,7 +222,7 @@ impl<'a> Scene<'a> {
             }
         }
         match self.around.nodes.get(at).and_then(|addresses| addresses.first()) {
-            Some(address) if !super::world::is_stand_in(*address) => address.to_string(),
+            Some(address) if !super::facts::is_stand_in(*address) => address.to_string(),
             _ => format!("{SOME_NODE}{at}"),
         }
     }

@@ -1,6 +1,6 @@
 //! What policies speak of: address blocks and ports, wherever in them they stand.
 
-use super::{network::Network, world::Protocol};
+use super::{block::Network, facts::Protocol};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,10 +4,10 @@
 //! takes the changes in their order, but in its own time.
 
 use super::{
-    judge::Reading,
+    answer::Reading,
+    facts::Answer,
     oracle::{Direction, Oracle},
     scene::Scene,
-    world::Answer,
 };
 use crate::{
     flow::{Family, Flow},

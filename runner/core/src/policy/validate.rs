@@ -10,7 +10,7 @@ mod metadata;
 mod network;
 mod rules;
 
-use super::tier::ClusterKind;
+use super::cluster_policy::ClusterKind;
 use field::Field;
 use serde_json::Value;
 

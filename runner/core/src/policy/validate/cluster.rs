@@ -7,8 +7,8 @@ use super::{
     network::{loose, port_name, protocol},
 };
 use crate::policy::{
-    network::{Loose, Network},
-    tier::ClusterKind,
+    block::{Loose, Network},
+    cluster_policy::ClusterKind,
 };
 use std::collections::BTreeSet;
 

@@ -2,8 +2,8 @@
 
 use super::{Only, STRICT_ADDRESSES, Violation, field::Field, label};
 use crate::policy::{
-    network::{Loose, Network},
-    world::is_stand_in,
+    block::{Loose, Network},
+    facts::is_stand_in,
 };
 
 const PROTOCOLS: &[&str] = &["TCP", "UDP", "SCTP"];

@@ -1,6 +1,6 @@
 //! CIDR blocks (RFC 4632, RFC 4291), in the forms that API servers take or once took.
 
-use super::world::is_stand_in;
+use super::facts::is_stand_in;
 use std::{fmt, net::IpAddr};
 
 /// A block of addresses of one family.

@@ -1,6 +1,6 @@
 //! What a decision depends on: namespaces, pods, nodes, policies; and the connection that is asked about.
 
-use super::{read::NetworkPolicy, tier::ClusterPolicy};
+use super::{cluster_policy::ClusterPolicy, network_policy::NetworkPolicy};
 use crate::{flow::Family, name::Qualified, scenario::Labels};
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 

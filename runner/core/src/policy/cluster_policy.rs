@@ -4,10 +4,10 @@
 //! It reads what an API server accepted; what one rejects is found by [`super::validate`](mod@super::validate).
 
 use super::{
-    network::Network,
-    read::{PolicyError, PortRule, elements, network, protocol},
+    block::Network,
+    facts::Protocol,
+    network_policy::{PolicyError, PortRule, elements, network, protocol},
     validate::is_valid_selector,
-    world::Protocol,
 };
 use crate::selector::Selector;
 use serde_json::Value;

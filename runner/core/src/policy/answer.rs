@@ -1,11 +1,11 @@
 //! The decision about one connection: both ends, three tiers, every rule.
 
 use super::{
-    network::Network,
+    block::Network,
+    cluster_policy::{Action, TierPeer, TierRule},
+    facts::{Answer, Ask, Cluster, Connection, End, Gap, Pod, PodPort, Protocol, SOME_NODE, is_stand_in},
+    network_policy::{Peer, PortRule, Rule},
     oracle::{Direction, Oracle, Situation, Spot, within},
-    read::{Peer, PortRule, Rule},
-    tier::{Action, TierPeer, TierRule},
-    world::{Answer, Ask, Cluster, Connection, End, Gap, Pod, PodPort, Protocol, SOME_NODE, is_stand_in},
 };
 use std::net::IpAddr;
 

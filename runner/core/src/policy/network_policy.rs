@@ -3,7 +3,7 @@
 //! It reads what an API server accepted, and is no substitute for its validation: of an invalid manifest it says only that it
 //! is one.
 
-use super::{network::Network, world::Protocol};
+use super::{block::Network, facts::Protocol};
 use crate::{
     name::Qualified,
     selector::{Selector, SelectorError},

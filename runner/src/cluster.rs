@@ -108,10 +108,10 @@ pub enum Wait {
     UntilGone,
 }
 
-pub use flowproof_core::label::LabelChange;
+pub use flowproof_core::scenario::label::LabelChange;
 
 /// Real namespace and name of a pod.
-pub type PodName = flowproof_core::name::Qualified;
+pub type PodName = flowproof_core::scenario::name::Qualified;
 
 /// The moment at which the API server had accepted a change, by the runner's clock.
 #[derive(Debug, Clone, Copy)]

@@ -5,8 +5,10 @@
 
 use crate::cluster::{Cluster, ClusterError, PodName, Stream};
 use flowproof_core::{
-    record::{ArrivalRun, SourceRun},
-    time::Moment,
+    evidence::{
+        record::{ArrivalRun, SourceRun},
+        time::Moment,
+    },
     trial::news::{self, News},
 };
 use flowproof_wire::{

@@ -1,9 +1,6 @@
 //! Shows what is wrong with files: the place, the line, a caret, the message, the hint. Legible without colour.
 
-use flowproof_core::{
-    parse::{Problem, Severity},
-    scenario::Position,
-};
+use flowproof_core::text::{Position, Problem, Severity};
 use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},

@@ -7,8 +7,9 @@ use crate::{
     sources::{self, STDIN},
 };
 use flowproof_core::{
-    parse::{self, Deviation, Loaded, MAX_FILE_BYTES, MAX_MANIFEST_BYTES},
+    parse::{self, Deviation, Loaded},
     scenario::Scenario,
+    text::{MAX_FILE_BYTES, MAX_MANIFEST_BYTES},
 };
 use serde_json::{Value, json};
 use std::{

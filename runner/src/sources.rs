@@ -5,9 +5,10 @@ use crate::{
     scenarios::{self, SHIPPED},
 };
 use flowproof_core::{
-    parse::{self, MAX_MANIFEST_BYTES, Problem, Severity},
+    parse,
     scenario::Scenario,
-    snapshot::Snapshot,
+    snapshot::{Snapshot, manifests},
+    text::{MAX_MANIFEST_BYTES, Problem, Severity},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -64,7 +65,7 @@ impl Sources {
 
     /// Reads manifests, given by the names and contents of their files.
     pub fn of_manifests(files: Vec<(String, Vec<u8>)>) -> Self {
-        let (snapshot, problems) = parse::manifests(&files);
+        let (snapshot, problems) = manifests(&files);
         let text = |(name, bytes): (String, Vec<u8>)| (name, String::from_utf8_lossy(&bytes).into_owned());
         let texts = files.into_iter().map(text).collect();
         Self { scenarios: Vec::new(), snapshot: Some(snapshot), problems, texts }

@@ -15,9 +15,10 @@ use flowproof::{
     local::{LocalCluster, LocalOptions, fault::Fault},
 };
 use flowproof_core::{
-    parse,
-    reach::Reach,
     scenario::{NamedListener, ObjectRef},
+    snapshot,
+    text::Severity,
+    tools::reach::Reach,
 };
 use flowproof_wire::{Listener, Observation, Transport};
 use futures::future::try_join_all;
@@ -158,9 +159,8 @@ fn application(world: usize, runner: &mut TestRunner) -> Vec<Value> {
 fn map(application: &[Value]) -> Result<Reach> {
     let text: Vec<String> = application.iter().map(Value::to_string).collect();
     let (snapshot, problems) =
-        parse::manifests(&[("application.yaml".to_owned(), text.join("\n---\n").into_bytes())]);
-    let errors: Vec<_> =
-        problems.iter().filter(|problem| problem.severity == parse::Severity::Error).collect();
+        snapshot::manifests(&[("application.yaml".to_owned(), text.join("\n---\n").into_bytes())]);
+    let errors: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
     ensure!(errors.is_empty(), "{errors:?}");
     Ok(Reach::of(&snapshot))
 }

@@ -10,9 +10,9 @@ use flowproof::{
     scenarios,
 };
 use flowproof_core::{
-    mutate::{Trial, trials},
     outcome::{End, FlowOutcome, ScenarioOutcome},
     scenario::Scenario,
+    tools::mutate::{Trial, trials},
     verdict::Kind,
 };
 use std::{env, path::Path, sync::Arc, time::Duration};

@@ -11,9 +11,8 @@ use flowproof::{
     scenarios,
 };
 use flowproof_core::{
-    flow::Expectation,
     outcome::{Conclusion, EndedBy, Outcome, Watched, What},
-    scenario::{Change, ObjectRef, Scenario},
+    scenario::{Change, ObjectRef, Scenario, flow::Expectation},
 };
 use serde_json::Value;
 use std::{path::PathBuf, sync::Arc, time::Duration};

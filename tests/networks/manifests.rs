@@ -7,8 +7,10 @@ mod random;
 
 use super::network::Network;
 use flowproof_core::{
-    lint, parse,
     policy::{ApiServer, Version},
+    snapshot,
+    text::Severity,
+    tools::lint,
 };
 use libtest_mimic::{Failed, Trial};
 use random::{Random, Tree};
@@ -116,9 +118,9 @@ async fn ask(client: &kube::Client, path: &str, text: &str) -> Result<Option<Val
 
 /// The errors of lint.
 fn errors(text: &str, server: ApiServer) -> Vec<String> {
-    let (snapshot, mut problems) = parse::manifests(&[("m.yaml".to_owned(), text.as_bytes().to_vec())]);
+    let (snapshot, mut problems) = snapshot::manifests(&[("m.yaml".to_owned(), text.as_bytes().to_vec())]);
     problems.extend(lint::snapshot(&snapshot, &server));
-    problems.retain(|problem| problem.severity == parse::Severity::Error);
+    problems.retain(|problem| problem.severity == Severity::Error);
     problems.into_iter().map(|problem| problem.message).collect()
 }
 

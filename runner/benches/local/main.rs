@@ -24,7 +24,7 @@ use flowproof::{
     },
     scenarios,
 };
-use flowproof_core::{outcome::Outcome, scenario::Scenario, time::Moment};
+use flowproof_core::{evidence::time::Moment, outcome::Outcome, scenario::Scenario};
 use serde_json::Value;
 use std::{
     fs,

@@ -5,7 +5,12 @@
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use flowproof_core::{lint, parse, policy::ApiServer, snapshot::Snapshot};
+use flowproof_core::{
+    policy::ApiServer,
+    snapshot::{self, Snapshot},
+    text::Problem,
+    tools::lint,
+};
 use std::{fmt::Write as _, hint::black_box};
 
 /// Manifests in all.
@@ -89,13 +94,13 @@ spec:
 
 /// Reads and checks everything; how many problems there are.
 fn problems(files: &[(String, Vec<u8>)]) -> usize {
-    let (snapshot, problems): (Snapshot, Vec<parse::Problem>) = parse::manifests(files);
+    let (snapshot, problems): (Snapshot, Vec<Problem>) = snapshot::manifests(files);
     problems.len() + lint::snapshot(&snapshot, &ApiServer::default()).len()
 }
 
 fn manifests(criterion: &mut Criterion) {
     let files = [("all.yaml".to_owned(), documents())];
-    let (snapshot, wrong) = parse::manifests(&files);
+    let (snapshot, wrong) = snapshot::manifests(&files);
     assert!(wrong.is_empty() && snapshot.policies.len() > MANIFESTS * 4 / 5, "{wrong:?}");
     let mut group = criterion.benchmark_group("lint");
     group.sample_size(10);

@@ -7,9 +7,8 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use flowproof_core::{
-    flow::Family,
-    name::Qualified,
     policy::{Ask, Cluster, End, NetworkPolicy, Oracle, Pod, PodPort, Protocol},
+    scenario::{flow::Family, name::Qualified},
 };
 use serde_json::json;
 use std::{hint::black_box, net::IpAddr};

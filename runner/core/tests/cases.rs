@@ -5,12 +5,11 @@
 //! unless `rejected` names the fields that it is refused for; `warns` is said of it, and `quiet` is not. A flow is `MANIFESTS: SOURCE => TARGET PORT = VERDICT`.
 
 use flowproof_core::{
-    flow::Family,
-    lint,
-    name::Qualified,
-    parse::{self, Problem, Severity},
     policy::{Answer, ApiServer, Ask, Channel, End, Oracle, Protocol, Via},
-    snapshot::Snapshot,
+    scenario::{flow::Family, name::Qualified},
+    snapshot::{self, Snapshot},
+    text::{Problem, Severity},
+    tools::lint,
 };
 use serde_json::{Map, Value, json};
 use std::{fs, path::Path};
@@ -58,7 +57,7 @@ fn read(texts: &[String]) -> (Snapshot, Vec<Problem>) {
         .enumerate()
         .map(|(index, text)| (format!("{index}.yaml"), text.clone().into_bytes()))
         .collect();
-    parse::manifests(&files)
+    snapshot::manifests(&files)
 }
 
 fn errors(text: &str, version: &str) -> Vec<String> {

@@ -3,10 +3,8 @@
 use super::path::on_the_path;
 use crate::report::counted;
 use flowproof_core::{
-    capability::Capability,
-    flow::ESTABLISHED,
     outcome::{End, FlowOutcome, Outcome, ScenarioOutcome, StepOutcome},
-    scenario::Scenario,
+    scenario::{Scenario, capability::Capability, flow::ESTABLISHED},
     verdict::Kind,
 };
 use flowproof_wire::Observation;

@@ -1,6 +1,9 @@
 //! What lies on the path of a flow, which no scenario names.
 
-use flowproof_core::{capability::Capability, flow::Family, outcome::FlowOutcome};
+use flowproof_core::{
+    outcome::FlowOutcome,
+    scenario::{capability::Capability, flow::Family},
+};
 
 /// What lies on the path of a flow: its transport, its family, and, where it leads to a pod, how.
 pub fn on_the_path(flow: &FlowOutcome) -> Vec<Capability> {

@@ -9,8 +9,8 @@ use super::{
 use crate::report::compared;
 use clap::Args;
 use flowproof_core::{
-    compare::{self, Tolerance},
     outcome::Exit,
+    tools::compare::{self, Tolerance},
 };
 use std::path::PathBuf;
 

@@ -8,9 +8,9 @@ use super::{
 };
 use clap::Args;
 use flowproof_core::{
-    explain::{ExplainError, Question, explain as answer},
     outcome::Exit,
     snapshot::Snapshot,
+    tools::explain::{ExplainError, Question, explain as answer},
 };
 use serde_json::json;
 

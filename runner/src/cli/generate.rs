@@ -9,8 +9,8 @@ use super::{
 use crate::report::counted;
 use clap::Args;
 use flowproof_core::{
-    generate::{Generated, scenarios, shadows},
     outcome::Exit,
+    tools::generate::{Generated, scenarios, shadows},
 };
 use serde_json::{Value, json};
 use std::{fmt::Write as _, fs, path::PathBuf};

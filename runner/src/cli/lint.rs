@@ -11,11 +11,12 @@ use crate::{
 };
 use clap::{Args, ValueEnum};
 use flowproof_core::{
-    lint,
     outcome::Exit,
-    parse::{Deviation, Problem, Severity},
-    plan,
+    parse::Deviation,
+    place::plan,
     policy::{ApiServer, Channel, Version},
+    text::{Problem, Severity},
+    tools::lint,
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, path::PathBuf};

@@ -3,7 +3,7 @@
 use super::{Cli, Failure, say};
 use crate::kube::{JobSpec, job_manifest, rbac_manifest};
 use clap::{Args, Parser, Subcommand};
-use flowproof_core::{name, outcome::Exit};
+use flowproof_core::{outcome::Exit, scenario::name};
 
 /// `flowproof manifest`.
 #[derive(Debug, Clone, Args)]

@@ -12,9 +12,11 @@ use crate::{report::map, sources::Sources};
 use clap::{Args, ValueEnum};
 use flowproof_core::{
     outcome::Exit,
-    picture::Picture,
-    reach::{Difference, Reach},
     snapshot::Snapshot,
+    tools::{
+        picture::Picture,
+        reach::{Difference, Reach},
+    },
 };
 use serde_json::{Value, json};
 use std::{

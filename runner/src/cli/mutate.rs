@@ -9,8 +9,8 @@ use super::{
 use crate::report::counted;
 use clap::Args;
 use flowproof_core::{
-    mutate::{Mutated, mutate},
     outcome::Exit,
+    tools::mutate::{Mutated, mutate},
 };
 use serde_json::json;
 use std::{fmt::Write as _, path::PathBuf};

@@ -4,10 +4,12 @@ use super::{Failure, cluster::ClusterKind};
 use crate::scenarios;
 use clap::{Args, ValueEnum};
 use flowproof_core::{
-    flow::Family,
     parse::Deviation,
-    scenario::Scenario,
-    variant::{self, Via, Where},
+    scenario::{
+        Scenario,
+        flow::Family,
+        variant::{self, Via, Where},
+    },
 };
 use std::{collections::BTreeSet, path::PathBuf};
 

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::run::Jobs;
-use flowproof_core::{compare::Tolerance, scenario::Labels};
+use flowproof_core::{scenario::Labels, tools::compare::Tolerance};
 use serde_json::{Value, json};
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use super::{
     script::{Script, Stage},
     suspect::Suspect,
 };
-use flowproof_core::{flow::Family, scenario::Scenario};
+use flowproof_core::scenario::{Scenario, flow::Family};
 use serde::Serialize;
 use std::collections::BTreeMap;
 

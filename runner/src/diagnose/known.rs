@@ -7,11 +7,14 @@ use super::{
 };
 use crate::local::fault::Fault;
 use flowproof_core::{
-    flow::{Expectation, Family, Flow},
-    generate,
-    parse::{self, Deviation, Problem},
-    scenario::{Change, Manifest, Scenario},
+    parse::{self, Deviation},
+    scenario::{
+        Change, Manifest, Scenario,
+        flow::{Expectation, Family, Flow},
+    },
     snapshot::Snapshot,
+    text::Problem,
+    tools::generate,
     trial::{settle::Known, site::Site},
 };
 use std::collections::BTreeMap;

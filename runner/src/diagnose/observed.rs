@@ -6,9 +6,11 @@ use super::{
 };
 use crate::local::{MAX_NODES, fault::Effect, paper::Fate};
 use flowproof_core::{
-    flow::{Expectation, Family},
     outcome::{End, FlowOutcome, Outcome, ScenarioOutcome},
-    scenario::Scenario,
+    scenario::{
+        Scenario,
+        flow::{Expectation, Family},
+    },
     verdict::{Kind, Reason},
 };
 use std::time::Duration;

@@ -7,10 +7,12 @@ use crate::local::{
     paper::{Api, Engine, Fate, Refused, Rules, State},
 };
 use flowproof_core::{
-    flow::{Family, Flow, Target},
-    name::Workload,
-    place::{Node, place},
-    scenario::{Change, Scenario, Topology},
+    place::placement::{Node, place},
+    scenario::{
+        Change, Scenario, Topology,
+        flow::{Family, Flow, Target},
+        name::Workload,
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,7 +1,7 @@
 //! A fault at a place: what a network may have.
 
 use crate::local::fault::{Effect, Fault};
-use flowproof_core::flow::Family;
+use flowproof_core::scenario::flow::Family;
 
 /// A fault, and where the network has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,7 +1,7 @@
 //! The kill matrix: which scenario catches which fault, and by which flow.
 
 use crate::local::fault::{Effect, FaultInfo};
-use flowproof_core::{flow::Family, outcome::Exit, verdict::Reason};
+use flowproof_core::{outcome::Exit, scenario::flow::Family, verdict::Reason};
 use serde::Serialize;
 
 /// Name and version of the schema of `--json`.

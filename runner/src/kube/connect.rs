@@ -5,7 +5,7 @@ use crate::{
     cluster::ClusterError,
     image::{self, Image},
 };
-use flowproof_core::{name::Qualified, scenario::Labels};
+use flowproof_core::scenario::{Labels, name::Qualified};
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},

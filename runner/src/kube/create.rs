@@ -6,7 +6,7 @@ use super::{
     watched::Watched,
 };
 use crate::cluster::{ClusterError, PodName, PodSpec, ServiceSpec};
-use flowproof_core::{name::Qualified, scenario::Labels};
+use flowproof_core::scenario::{Labels, name::Qualified};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
 use kube::{Api, Resource, ResourceExt, api::PostParams, runtime::watcher};

@@ -11,7 +11,7 @@ use crate::{
     cluster::{ClusterError, ClusterInfo, NodeInfo},
     image::{self, Prober},
 };
-use flowproof_core::place::tolerates;
+use flowproof_core::place::placement::tolerates;
 use futures::future::{join, try_join3};
 use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::DaemonSet, core::v1::Node};

@@ -3,8 +3,9 @@
 use super::{Kube, KubeOptions, failure};
 use crate::cluster::ClusterError;
 use flowproof_core::{
-    scenario::{Manifest, ObjectRef, Places, Position},
+    scenario::{Manifest, ObjectRef},
     snapshot::Snapshot,
+    text::{Places, Position},
 };
 use kube::{
     Api, Client,

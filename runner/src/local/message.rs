@@ -1,7 +1,7 @@
 //! What the runner asks of its world, and what the world answers.
 
 use super::address::Families;
-use flowproof_core::{label::LabelChange, scenario::Labels};
+use flowproof_core::scenario::{Labels, label::LabelChange};
 use flowproof_wire::First;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -78,7 +78,7 @@ impl Refusal {
     }
 }
 
-pub(crate) type Name = flowproof_core::name::Qualified;
+pub(crate) type Name = flowproof_core::scenario::name::Qualified;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Setup {

@@ -18,11 +18,13 @@ use super::{
     system,
 };
 use flowproof_core::{
-    flow::{Family, Flow, Target},
-    label::amend,
-    name::Workload,
-    rewrite::{Addresses, Names, namespace_labels},
-    scenario::{Change, Topology},
+    place::rewrite::{Addresses, Names, namespace_labels},
+    scenario::{
+        Change, Topology,
+        flow::{Family, Flow, Target},
+        label::amend,
+        name::Workload,
+    },
 };
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Instant};
 

@@ -5,7 +5,7 @@ use super::{
     engine::view::{Service, View},
     message::{ContainerPort, Name, PodOrder, Protocol, ServicePort, TargetPort},
 };
-use flowproof_core::{rewrite::namespace_labels, scenario::Labels};
+use flowproof_core::{place::rewrite::namespace_labels, scenario::Labels};
 use std::sync::Arc;
 
 /// The namespace of the cluster's own pods.

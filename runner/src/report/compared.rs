@@ -3,7 +3,7 @@
 use super::{github::escape, sign};
 use crate::run::duration_text;
 use comfy_table::Table;
-use flowproof_core::compare::{Change, Comparison, Effect, Seen};
+use flowproof_core::tools::compare::{Change, Comparison, Effect, Seen};
 use std::{fmt::Write, time::Duration};
 
 /// Up to this many flows of one effect are listed; a network that enforces nothing would fill the screen.
@@ -55,7 +55,7 @@ pub fn markdown(comparison: &Comparison) -> String {
 }
 
 fn runs(comparison: &Comparison) -> String {
-    let side = |side: &flowproof_core::compare::Side| {
+    let side = |side: &flowproof_core::tools::compare::Side| {
         let started = side.started.split('.').next().unwrap_or_default().trim_end_matches('Z');
         format!("run {} of {started}Z ({})", side.run, super::tally_text(side.tally))
     };

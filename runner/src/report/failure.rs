@@ -2,9 +2,10 @@
 
 use super::{Told, sign};
 use flowproof_core::{
-    flow::Expectation,
+    evidence::record::Witness,
     outcome::{Evidence, FlowOutcome, PoliciesSay},
-    verdict::{Control, Kind, Reason, Witness, saw_text},
+    scenario::flow::Expectation,
+    verdict::{Control, Kind, Reason, saw_text},
 };
 use std::{
     fmt::Write as _,

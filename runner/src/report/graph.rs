@@ -3,7 +3,7 @@
 use crate::report::counted;
 use flowproof_core::{
     outcome::{FlowOutcome, StepOutcome},
-    picture::{Arrow, Picture, Tone},
+    tools::picture::{Arrow, Picture, Tone},
     verdict::Kind,
 };
 use std::collections::{BTreeMap, BTreeSet};

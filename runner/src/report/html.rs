@@ -7,7 +7,7 @@ use flowproof_core::{
     outcome::{
         Conclusion, End, FlowOutcome, Outcome, ScenarioOutcome, StepOutcome, WatchOutcome, Watched, What,
     },
-    picture::STYLE,
+    tools::picture::STYLE,
     verdict::Kind,
 };
 use serde::Serialize;

@@ -1,6 +1,6 @@
 //! A map of who may reach whom, and a difference of maps, as text, Markdown, Mermaid and Graphviz.
 
-use flowproof_core::reach::{Change, Connection, Difference, Reach, Why, is_workload};
+use flowproof_core::tools::reach::{Change, Connection, Difference, Reach, Why, is_workload};
 use std::{collections::BTreeMap, fmt::Write as _};
 
 /// Most columns of a table; a wider map is a list.

@@ -15,11 +15,11 @@ pub mod map;
 pub mod table;
 pub mod watched;
 
-pub use flowproof_core::compare::counted;
+pub use flowproof_core::tools::compare::counted;
 
 use flowproof_core::{
-    flow::Family,
     outcome::{FlowOutcome, Outcome, StepOutcome, Tally},
+    scenario::flow::Family,
     verdict::Kind,
 };
 

@@ -7,7 +7,7 @@ use flowproof_core::{
     outcome::{
         Canary, Conclusion, End, FlowOutcome, Outcome, ScenarioOutcome, StepOutcome, WatchOutcome, What,
     },
-    reach::is_workload,
+    tools::reach::is_workload,
     verdict::Kind,
 };
 use std::{

@@ -1,13 +1,14 @@
 //! The canary: whether this cluster enforces anything at all, on every pair of the nodes that a run uses.
 
 use flowproof_core::{
-    flow::{Expectation, Family, Flow, Target},
-    name::Workload,
     outcome::{Canary, CanaryPair, FlowOutcome, ScenarioOutcome},
     scenario::{
-        Change, Expected, Manifest, NamedListener, ObjectRef, Placement, Places, Position, Scenario, Step,
-        Topology, Wanted, WorkloadSpec,
+        Change, Expected, Manifest, NamedListener, ObjectRef, Placement, Scenario, Step, Topology, Wanted,
+        WorkloadSpec,
+        flow::{Expectation, Family, Flow, Target},
+        name::Workload,
     },
+    text::{Places, Position},
     verdict::Kind,
 };
 use flowproof_wire::{Listener, Transport};

@@ -19,7 +19,7 @@ mod tests {
     #[test]
     fn ids_are_labels_and_differ() {
         let (one, other) = (super::run_id(), super::run_id());
-        assert!(flowproof_core::name::is_label(&one), "{one}");
+        assert!(flowproof_core::scenario::name::is_label(&one), "{one}");
         assert_ne!(one, other);
     }
 }

@@ -11,15 +11,19 @@ use crate::{
     link::{self, LinkSpec, Wish},
 };
 use flowproof_core::{
-    flow::{Family, Flow, Target},
-    name::Workload,
+    evidence::time::Moment,
     outcome::WatchedProber,
-    plan::{self, Surroundings},
+    place::{
+        plan::{self, Surroundings},
+        rewrite::Names,
+        share,
+    },
     policy::Protocol,
-    rewrite::Names,
-    scenario::{Manifest, Scenario, Topology, WorkloadSpec},
-    share,
-    time::Moment,
+    scenario::{
+        Manifest, Scenario, Topology, WorkloadSpec,
+        flow::{Family, Flow, Target},
+        name::Workload,
+    },
     trial::{
         book::{Book, Key},
         control::Proven,
@@ -113,14 +117,16 @@ impl LaneSpec {
                 service_account: spec.service_account.clone().unwrap_or_else(|| "default".into()),
             }),
         };
-        let service =
-            |(name, spec): (&flowproof_core::name::Service, &flowproof_core::scenario::ServiceSpec)| {
-                ServiceSpec {
-                    name: names.qualified(name),
-                    selector: spec.selector.clone(),
-                    ports: spec.ports.clone(),
-                }
-            };
+        let service = |(name, spec): (
+            &flowproof_core::scenario::name::Service,
+            &flowproof_core::scenario::ServiceSpec,
+        )| {
+            ServiceSpec {
+                name: names.qualified(name),
+                selector: spec.selector.clone(),
+                ports: spec.ports.clone(),
+            }
+        };
         let topology = &self.topology;
         cluster::Lane {
             run: self.run.clone(),

@@ -22,12 +22,13 @@ pub use settings::{Context, Jobs, Settings};
 
 use crate::cluster::{Cluster, ClusterError, ClusterInfo, Wait};
 use flowproof_core::{
-    name::Workload,
+    evidence::time::Moment,
     outcome::{self, ClusterOutcome, End, NodeOutcome, Outcome, ScenarioOutcome, WatchOutcome},
-    place::{self, Node, PlaceError},
-    scenario::{Manifest, Scenario, Topology},
-    schedule,
-    time::Moment,
+    place::{
+        placement::{self, Node, PlaceError},
+        schedule,
+    },
+    scenario::{Manifest, Scenario, Topology, name::Workload},
     trial::load::Answers,
 };
 use futures::future::join_all;
@@ -384,7 +385,7 @@ impl Run {
         for spec in topology.workloads.values_mut() {
             spec.tolerations.extend(self.context.settings.tolerations.iter().cloned());
         }
-        place::place(&topology, &self.nodes, turn)
+        placement::place(&topology, &self.nodes, turn)
     }
 
     async fn deploy(&self, topology: &Topology) -> Result<Lane, End> {

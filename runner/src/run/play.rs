@@ -12,13 +12,15 @@ use super::{
 };
 use crate::{cluster::ClusterError, diagnose::known::Deviating};
 use flowproof_core::{
-    capability::Capability,
-    flow::{Family, Flow},
-    name::Workload,
+    evidence::time::Moment,
     outcome::{End, ScenarioOutcome, StepOutcome, Watched},
-    plan,
-    scenario::{Change, Expected, Scenario, Step},
-    time::Moment,
+    place::plan,
+    scenario::{
+        Change, Expected, Scenario, Step,
+        capability::Capability,
+        flow::{Family, Flow},
+        name::Workload,
+    },
     trial::{
         book::Key,
         changed::Changed,

@@ -5,16 +5,16 @@
 
 use super::{Run, lane::Lane};
 use flowproof_core::{
-    flow::{Expectation, Family, Flow, Target},
-    label::LabelChange,
-    name::Workload,
+    evidence::{record::Last, time::Moment},
     outcome::End,
-    place::Node,
-    record::Last,
+    place::placement::Node,
     scenario::{
-        Change, Manifest, NamedListener, ObjectRef, Placement, Places, Position, Topology, WorkloadSpec,
+        Change, Manifest, NamedListener, ObjectRef, Placement, Topology, WorkloadSpec,
+        flow::{Expectation, Family, Flow, Target},
+        label::LabelChange,
+        name::Workload,
     },
-    time::Moment,
+    text::{Places, Position},
     trial::{
         book::{Key, Window},
         limits::Subject,

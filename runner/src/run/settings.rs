@@ -5,15 +5,17 @@ use super::{
     pulse::Demand,
 };
 use flowproof_core::{
-    flow::{Expectation, Family, Flow},
+    evidence::time::Moment,
     parse::Deviation,
-    time::Moment,
+    scenario::{
+        flow::{Expectation, Family, Flow},
+        variant,
+    },
     trial::{
         limits::{Limits, Subject},
         pulse::Pulses,
         settle::Known,
     },
-    variant,
 };
 use std::{
     collections::BTreeSet,

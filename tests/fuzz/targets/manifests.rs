@@ -7,9 +7,11 @@
 mod keys;
 
 use flowproof_core::{
-    generate, lint,
-    parse::{Severity, manifests, scenario},
+    parse::scenario,
     policy::{ApiServer, Channel},
+    snapshot::manifests,
+    text::Severity,
+    tools::{generate, lint},
 };
 use libfuzzer_sys::fuzz_target;
 

@@ -7,9 +7,9 @@
 mod keys;
 
 use flowproof_core::{
-    flow::Family,
-    parse::manifests,
     policy::{Ask, End, Oracle, Protocol},
+    scenario::flow::Family,
+    snapshot::manifests,
 };
 use libfuzzer_sys::fuzz_target;
 

@@ -8,9 +8,9 @@
 mod keys;
 
 use flowproof_core::{
-    lint,
     parse::{Loaded, deviations, scenario},
     policy::ApiServer,
+    tools::lint,
 };
 use libfuzzer_sys::fuzz_target;
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    compare::{Tolerance, compare},
+    tools::compare::{Tolerance, compare},
     verdict::{Kind, Reason},
 };
 use page::{PAGE, documented, paths};
@@ -138,7 +138,7 @@ fn every_word_that_a_field_may_have_is_documented() {
         words::<What>(),
         words::<Found>(),
         words::<EndedBy>(),
-        words::<crate::compare::Effect>(),
+        words::<crate::tools::compare::Effect>(),
     ];
     assert!(all.iter().all(|words| words.len() > 1), "{all:?}");
     let missing: Vec<&String> =

@@ -17,10 +17,12 @@ pub use watch::{
 };
 
 use crate::{
-    capability::Capability,
-    capture::Found,
-    flow::{Expectation, Family},
-    verdict::{Control, Kind, Reason, Witness},
+    evidence::{capture::Found, record::Witness},
+    scenario::{
+        capability::Capability,
+        flow::{Expectation, Family},
+    },
+    verdict::{Control, Kind, Reason},
 };
 use flowproof_wire::Observation;
 use serde::{Deserialize, Serialize};

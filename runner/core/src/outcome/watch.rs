@@ -1,8 +1,8 @@
 //! What a watch saw: leaks, gaps and holes per flow, with their times. Part of an outcome.
 
 use crate::{
-    flow::{Expectation, Family},
-    verdict::Witness,
+    evidence::record::Witness,
+    scenario::flow::{Expectation, Family},
 };
 use flowproof_wire::Observation;
 use serde::{Deserialize, Serialize};

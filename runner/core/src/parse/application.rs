@@ -9,12 +9,20 @@ use super::{
     Load,
     fields::{Fields, items},
     manifest::CLUSTER_SCOPED,
-    manifests::{kind_of, objects},
-    problem::Problems,
-    tree::{Content, Mark, Node, shortened},
-    yaml,
 };
-use crate::{policy::PolicyKind, scenario::Labels, selector::Selector, snapshot::TEMPLATES};
+use crate::{
+    policy::PolicyKind,
+    scenario::{Labels, selector::Selector},
+    snapshot::{
+        TEMPLATES,
+        manifests::{kind_of, objects},
+    },
+    text::{
+        problem::Problems,
+        tree::{Content, Mark, Node, shortened},
+        yaml,
+    },
+};
 use merge::set_namespace;
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -3,13 +3,15 @@
 use super::{
     fields::{Fields, items, text, text_problem},
     flow_text::FlowText,
-    problem::{Problem, Problems},
-    tree::{Mark, Node, shortened},
-    yaml,
 };
 use crate::{
-    flow::{Expectation, Flow},
-    scenario::Position,
+    scenario::flow::{Expectation, Flow},
+    text::{
+        Position,
+        problem::{Problem, Problems},
+        tree::{Mark, Node, shortened},
+        yaml,
+    },
 };
 use std::{cmp::Ordering, sync::Arc};
 

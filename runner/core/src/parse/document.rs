@@ -5,17 +5,17 @@ use super::{
     expand::Scope,
     expect,
     fields::{Fields, items},
-    problem::{Problem, Problems},
     service,
     step::{self, Draft, Stage},
     topology::Deployment,
-    tree::{Content, Mark, Node, shortened},
-    yaml,
 };
 use crate::{
-    capability::Capability,
-    flow::Family,
-    scenario::{Scenario, Step},
+    scenario::{Scenario, Step, capability::Capability, flow::Family},
+    text::{
+        problem::{Problem, Problems},
+        tree::{Content, Mark, Node, shortened},
+        yaml,
+    },
 };
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -5,15 +5,19 @@ mod ports;
 use super::{
     fields::text_problem,
     flow_text::{FlowText, Part, Pattern, TargetText},
-    port_text::TextError,
-    problem::Problems,
     topology::Deployment,
-    tree::{Node, shortened},
 };
 use crate::{
-    flow::{Family, Flow, Target},
-    name::Qualified,
-    scenario::WorkloadSpec,
+    scenario::{
+        WorkloadSpec,
+        flow::{Family, Flow, Target},
+        name::Qualified,
+    },
+    text::{
+        port_text::TextError,
+        problem::Problems,
+        tree::{Node, shortened},
+    },
 };
 use flowproof_wire::{Listener, Transport};
 use std::{

@@ -3,12 +3,16 @@
 use super::{
     expand::{MAX_FLOWS, Scope},
     fields::{Fields, items, text},
-    problem::Problems,
-    tree::{Content, Mark, Node, shortened},
 };
 use crate::{
-    flow::{Expectation, Flow},
-    scenario::{Expected, Wanted},
+    scenario::{
+        Expected, Wanted,
+        flow::{Expectation, Flow},
+    },
+    text::{
+        problem::Problems,
+        tree::{Content, Mark, Node, shortened},
+    },
 };
 use std::collections::BTreeMap;
 

@@ -1,13 +1,15 @@
 //! Reading mappings, lists, texts and labels out of a tree, and saying what stands there instead.
 
-use super::{
-    port_text::TextError,
-    problem::{Problem, Problems, nearest},
-    tree::{Content, Entry, Mark, Node, shortened},
-};
 use crate::{
-    name::{is_label_key, is_label_value},
-    scenario::Labels,
+    scenario::{
+        Labels,
+        name::{is_label_key, is_label_value},
+    },
+    text::{
+        port_text::TextError,
+        problem::{Problem, Problems, nearest},
+        tree::{Content, Entry, Mark, Node, shortened},
+    },
 };
 
 /// A mapping whose keys are all known.

@@ -1,10 +1,12 @@
 //! The notation of flows: `SOURCE -> TARGET [PORTS] [established]`.
 
-use super::port_text::{PortRange, TextError, Word, port_ranges, words};
 use crate::{
-    flow::{ESTABLISHED, Flow, Target},
-    name::{NameError, Qualified, is_label},
     policy::validate::is_port_name,
+    scenario::{
+        flow::{ESTABLISHED, Flow, Target},
+        name::{NameError, Qualified, is_label},
+    },
+    text::port_text::{PortRange, TextError, Word, port_ranges, words},
 };
 use std::net::IpAddr;
 

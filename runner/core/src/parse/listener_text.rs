@@ -1,12 +1,15 @@
 //! What a workload listens on: `[tcp/5432, http: tcp/8080, dns]`.
 
-use super::{
-    fields::{items, text, text_problem, wrong_type},
-    port_text::{port_ranges, words},
-    problem::Problems,
-    tree::{Content, Mark, Node, shortened},
+use super::fields::{items, text, text_problem, wrong_type};
+use crate::{
+    policy::validate::is_port_name,
+    scenario::{NamedListener, flow::PortOf},
+    text::{
+        port_text::{port_ranges, words},
+        problem::Problems,
+        tree::{Content, Mark, Node, shortened},
+    },
 };
-use crate::{flow::PortOf, policy::validate::is_port_name, scenario::NamedListener};
 use flowproof_wire::{Listener, Transport};
 use std::collections::BTreeMap;
 

@@ -3,14 +3,15 @@
 use super::{
     Load, Loaded,
     fields::{Fields, items, text},
-    problem::Problems,
     topology::Deployment,
-    tree::{Content, Mark, Node, Surprise, shortened},
-    yaml,
 };
 use crate::{
-    name::is_subdomain,
-    scenario::{Manifest, ObjectRef},
+    scenario::{Manifest, ObjectRef, name::is_subdomain},
+    text::{
+        problem::Problems,
+        tree::{Content, Mark, Node, Surprise, shortened},
+        yaml,
+    },
 };
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -25,31 +25,19 @@ mod fields;
 mod flow_text;
 mod listener_text;
 mod manifest;
-mod manifests;
 mod placement;
-mod port_text;
-mod problem;
-mod raw;
-mod scalar;
 mod schema;
 mod service;
 mod shadow;
 mod step;
 mod topology;
-mod tree;
-mod yaml;
 
 pub use deviations::{Comparison, Deviation, Flows, Subject as DeviationSubject, deviations};
 pub use document::{Load, Loaded, is_scenario, scenario};
 pub use expand::MAX_FLOWS;
 pub use listener_text::MAX_LISTENERS;
-pub use manifests::manifests;
-pub(crate) use problem::nearest;
-pub use problem::{Problem, Severity};
 pub use schema::json_schema;
 pub use topology::MAX_NAMESPACE_LENGTH;
-pub(crate) use tree::field_path;
-pub use yaml::{MAX_DEPTH, MAX_FILE_BYTES, MAX_MANIFEST_BYTES};
 
 #[cfg(test)]
 mod tests;

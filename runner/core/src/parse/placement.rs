@@ -1,7 +1,10 @@
 //! Placements that refer to each other in a circle: nobody could be placed first.
 
-use super::{problem::Problems, topology::Deployment};
-use crate::{name::Qualified, scenario::Placement};
+use super::topology::Deployment;
+use crate::{
+    scenario::{Placement, name::Qualified},
+    text::problem::Problems,
+};
 use std::collections::BTreeSet;
 
 /// Reports every circle once, at its first workload.

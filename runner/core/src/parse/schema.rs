@@ -8,7 +8,7 @@ use super::{
     listener_text::MAX_LISTENERS,
     topology::MAX_NAMESPACE_LENGTH,
 };
-use crate::capability::Capability;
+use crate::scenario::capability::Capability;
 use serde_json::{Map, Value, json};
 
 /// The JSON Schema of a scenario (draft 2020-12).

@@ -2,17 +2,19 @@
 
 use super::{
     fields::{Fields, items, labels, text, text_problem, wrong_type},
-    port_text::{Word, port_number, port_ranges, words},
-    problem::Problems,
     topology::Deployment,
-    tree::{Content, Mark, Node},
 };
 use crate::{
-    flow::PortOf,
-    name::Qualified,
     policy::validate::is_port_name,
-    scenario::{Labels, NamedListener, ServicePort, ServiceSpec, TargetPort},
-    selector::Selector,
+    scenario::{
+        Labels, NamedListener, ServicePort, ServiceSpec, TargetPort, flow::PortOf, name::Qualified,
+        selector::Selector,
+    },
+    text::{
+        port_text::{Word, port_number, port_ranges, words},
+        problem::Problems,
+        tree::{Content, Mark, Node},
+    },
 };
 use flowproof_wire::Listener;
 use std::collections::{BTreeMap, BTreeSet};
@@ -129,7 +131,7 @@ fn protocol(listener: Listener) -> &'static str {
     }
 }
 
-fn read_target(words: &[Word<'_>]) -> Result<TargetPort, super::port_text::TextError> {
+fn read_target(words: &[Word<'_>]) -> Result<TargetPort, crate::text::port_text::TextError> {
     match words {
         [word] if word.text.bytes().all(|b| b.is_ascii_digit()) => {
             port_number(word.text, *word).map(TargetPort::Number)
@@ -138,7 +140,7 @@ fn read_target(words: &[Word<'_>]) -> Result<TargetPort, super::port_text::TextE
         [word, ..] => Err(word
             .error(format!("'{}' is not a target port", word.text))
             .with_hint("write the number or the name of a port of the workload: tcp/80 -> 8080")),
-        [] => Err(super::port_text::TextError::new(0, 1, "a target port is missing after '->'")),
+        [] => Err(crate::text::port_text::TextError::new(0, 1, "a target port is missing after '->'")),
     }
 }
 

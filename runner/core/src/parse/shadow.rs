@@ -2,13 +2,17 @@
 
 use super::{
     fields::Fields,
-    problem::Problems,
     topology::{Deployment, MAX_NAMESPACE_LENGTH},
-    tree::{Content, Mark, Node, shortened},
 };
 use crate::{
-    name::{Qualified, is_label, is_subdomain},
-    scenario::{Like, LikeKind, WorkloadSpec},
+    scenario::{
+        Like, LikeKind, WorkloadSpec,
+        name::{Qualified, is_label, is_subdomain},
+    },
+    text::{
+        problem::Problems,
+        tree::{Content, Mark, Node, shortened},
+    },
 };
 use std::collections::BTreeMap;
 

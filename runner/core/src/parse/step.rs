@@ -4,15 +4,14 @@ use super::{
     Load,
     fields::{Fields, entries, items, label_key, label_value, text},
     manifest::Manifests,
-    problem::Problems,
     topology::Deployment,
-    tree::{Content, Mark, Node, shortened},
 };
 use crate::{
-    capability::Capability,
-    label::LabelChange,
-    name::Qualified,
-    scenario::{Change, Labels, ObjectRef},
+    scenario::{Change, Labels, ObjectRef, capability::Capability, label::LabelChange, name::Qualified},
+    text::{
+        problem::Problems,
+        tree::{Content, Mark, Node, shortened},
+    },
 };
 use std::collections::BTreeMap;
 

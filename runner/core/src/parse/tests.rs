@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::{
-    flow::{Family, Target},
-    name::Qualified,
-    scenario::{Change, Placement, Scenario, Step, TargetPort},
+    scenario::{
+        Change, Placement, Scenario, Step, TargetPort,
+        flow::{Family, Target},
+        name::Qualified,
+    },
+    text::Problem,
 };
 use flowproof_wire::Transport;
 use proptest::prelude::*;

@@ -3,14 +3,17 @@
 use super::{
     fields::{Fields, entries, items, label_key, labels, text, wrong_type},
     listener_text::listeners,
-    placement,
-    problem::Problems,
-    service, shadow,
-    tree::{Content, Entry, Mark, Node, shortened},
+    placement, service, shadow,
 };
 use crate::{
-    name::{Qualified, is_label, is_subdomain},
-    scenario::{Labels, Placement, Topology, WorkloadSpec},
+    scenario::{
+        Labels, Placement, Topology, WorkloadSpec,
+        name::{Qualified, is_label, is_subdomain},
+    },
+    text::{
+        problem::Problems,
+        tree::{Content, Entry, Mark, Node, shortened},
+    },
 };
 use std::collections::{BTreeMap, BTreeSet};
 

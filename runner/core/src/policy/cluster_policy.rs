@@ -9,7 +9,7 @@ use super::{
     network_policy::{PolicyError, PortRule, elements, network, protocol},
     validate::is_valid_selector,
 };
-use crate::selector::Selector;
+use crate::scenario::selector::Selector;
 use serde_json::Value;
 
 /// A policy of the cluster's administrator.

@@ -104,9 +104,9 @@ fn ask(oracle: &Oracle<'_>, text: &str) -> Ask {
         source: end(words[0]),
         destination,
         family: match destination {
-            End::Address(address) => crate::flow::Family::of(address),
-            End::Pod(_) if words.contains(&"6") => crate::flow::Family::V6,
-            End::Pod(_) => crate::flow::Family::V4,
+            End::Address(address) => crate::scenario::flow::Family::of(address),
+            End::Pod(_) if words.contains(&"6") => crate::scenario::flow::Family::V6,
+            End::Pod(_) => crate::scenario::flow::Family::V4,
         },
         protocol: match words[3] {
             "tcp" => Protocol::Tcp,

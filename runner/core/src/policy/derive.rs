@@ -7,7 +7,7 @@ use super::{
     network_policy::{Peer, PortRule, Rule},
     oracle::{Direction, Oracle, Situation, Spot},
 };
-use crate::selector::Selector;
+use crate::scenario::selector::Selector;
 use std::fmt;
 
 /// The reason of an answer.

@@ -1,7 +1,7 @@
 //! What a decision depends on: namespaces, pods, nodes, policies; and the connection that is asked about.
 
 use super::{cluster_policy::ClusterPolicy, network_policy::NetworkPolicy};
-use crate::{flow::Family, name::Qualified, scenario::Labels};
+use crate::scenario::{Labels, flow::Family, name::Qualified};
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 /// What the decision depends on.

@@ -19,7 +19,6 @@ pub mod block;
 pub mod cluster_policy;
 pub mod derive;
 pub mod facts;
-pub mod live;
 pub mod network_policy;
 pub mod oracle;
 pub mod scene;
@@ -34,7 +33,6 @@ pub use derive::{Decided, Derivation, PolicyName, RuleName, Side};
 pub use facts::{
     Answer, Ask, Cluster, Connection, End, Gap, Pod, PodPort, Protocol, SOME_NODE, Via, stand_in,
 };
-pub use live::LiveScene;
 pub use network_policy::{NetworkPolicy, Peer, PolicyError, PortRule, Rule};
 pub use oracle::{Direction, Oracle};
 pub use scene::{Finding, Scene};

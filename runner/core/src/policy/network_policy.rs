@@ -4,7 +4,7 @@
 //! is one.
 
 use super::{block::Network, facts::Protocol};
-use crate::{
+use crate::scenario::{
     name::Qualified,
     selector::{Selector, SelectorError},
 };

@@ -6,7 +6,7 @@ use super::{
     facts::{Ask, Cluster, Connection, End, Pod, Protocol, Via},
     network_policy::{NetworkPolicy, Peer, Rule},
 };
-use crate::{flow::Family, selector::Selector};
+use crate::scenario::{flow::Family, selector::Selector};
 use std::{collections::HashMap, net::IpAddr};
 
 /// Answers questions about one state of a cluster; see [`judge`](Self::judge) and [`derive`](Self::derive).

@@ -12,12 +12,16 @@ use super::{
     validate::{PolicyKind, Violation, validate},
 };
 use crate::{
-    flow::{Expectation, Family, Flow, Target},
-    label::amend,
-    name::Workload,
-    plan::{Surroundings, behind},
-    rewrite::{Names, namespace_labels},
-    scenario::{Change, Labels, Manifest, ObjectRef, Placement, Topology},
+    place::{
+        plan::{Surroundings, behind},
+        rewrite::{Names, namespace_labels},
+    },
+    scenario::{
+        Change, Labels, Manifest, ObjectRef, Placement, Topology,
+        flow::{Expectation, Family, Flow, Target},
+        label::amend,
+        name::Workload,
+    },
 };
 use flowproof_wire::{Listener, Transport};
 use std::{collections::BTreeMap, net::IpAddr};
@@ -60,7 +64,7 @@ pub struct Finding {
 
 impl Finding {
     /// What holds of a flow that leads to any of these.
-    pub(super) fn of(oracle: &Oracle<'_>, asks: &[Ask]) -> Self {
+    pub(crate) fn of(oracle: &Oracle<'_>, asks: &[Ask]) -> Self {
         let reasons: Vec<Derivation> = asks.iter().map(|ask| oracle.derive(ask)).collect();
         let answer = in_common(reasons.iter().map(|reason| reason.answer));
         let same = reasons.iter().position(|reason| reason.answer == answer).unwrap_or(0);
@@ -277,7 +281,7 @@ impl<'a> Scene<'a> {
                     .filter_map(|(workload, listener)| Some(ask(index(&workload)?, listener.port, via)))
                     .collect()
             }
-            // Only a cluster's own state knows what is behind it: see `super::live`.
+            // Only a cluster's own state knows what is behind it: see `crate::snapshot::live`.
             Target::LiveService(_) => Vec::new(),
             Target::NodeOf(workload) => first(self.around.nodes.get(workload))
                 .map(|address| ask(End::Address(address), flow.port, None))

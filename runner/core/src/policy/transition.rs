@@ -9,9 +9,9 @@ use super::{
     oracle::{Direction, Oracle},
     scene::Scene,
 };
-use crate::{
+use crate::scenario::{
+    Change,
     flow::{Family, Flow},
-    scenario::Change,
 };
 
 /// What the ends of a flow do with it in one state.

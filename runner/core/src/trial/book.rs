@@ -1,18 +1,23 @@
 //! What is known of a lane: its probers' lives, and the record of every flow that was ever tried in it.
 
-use super::news::{News, Report};
-use crate::{
-    assess::{Assessment, assess},
-    capture::{Coverage, Trace, Traces},
+use super::{
     chronicle::{Chronicle, Ends, Witnesses},
-    flow::{Expectation, Flow, Target},
-    hindrance::{ANSWERED_WITHIN, Hindered, Hindrance, STARVED},
-    life::ProberLife,
-    name::Workload,
-    plan::Planned,
-    record::{FlowRecord, Heard, Last, Segment, WitnessId},
-    time::Moment,
-    verdict::{Life, Witness},
+    news::{News, Report},
+};
+use crate::{
+    evidence::{
+        capture::{Coverage, Trace, Traces},
+        hindrance::{ANSWERED_WITHIN, Hindered, Hindrance, STARVED},
+        life::{Life, ProberLife},
+        record::{FlowRecord, Heard, Last, Segment, Witness, WitnessId},
+        time::Moment,
+    },
+    place::plan::Planned,
+    scenario::{
+        flow::{Expectation, Flow, Target},
+        name::Workload,
+    },
+    verdict::assess::{Assessment, assess},
 };
 use flowproof_wire::{
     Attempt, Connection, FlowId, FlowSpec, Listener, ListenerState, Observation, Transport,

@@ -2,9 +2,11 @@
 
 use super::state::State;
 use crate::{
-    flow::{Family, Flow},
-    plan::Surroundings,
-    scenario::{Change, Topology},
+    place::plan::Surroundings,
+    scenario::{
+        Change, Topology,
+        flow::{Family, Flow},
+    },
 };
 
 /// The changes of a step, and the state that they were made in.

@@ -5,9 +5,8 @@ use super::{
     limits::Limits,
 };
 use crate::{
-    flow::{Family, Flow},
-    record::Last,
-    time::Moment,
+    evidence::{record::Last, time::Moment},
+    scenario::flow::{Family, Flow},
     verdict::Control,
 };
 use std::{

@@ -10,19 +10,28 @@ use super::{
     site::Site,
 };
 use crate::{
-    assess::{Assessment, Circumstances, Network},
-    capture::{Found, Names, sentence},
-    flow::{Expectation, Flow, Target},
-    hindrance::Hindrance,
-    name::Workload,
+    evidence::{
+        capture::{Found, Names, sentence},
+        hindrance::Hindrance,
+        life::Life,
+        record::Witness,
+        time::Moment,
+    },
     outcome::{
         Captured, ContradictionsOutcome, Evidence, FlowOutcome, HinderedOutcome, PoliciesSay, StepOutcome,
     },
     policy::{Derivation, Finding},
-    scenario::{Scenario, Topology, Wanted},
-    selector::Selector,
-    time::Moment,
-    verdict::{Control, Kind, Life, Reason, Verdict, Witness, saw_text},
+    scenario::{
+        Scenario, Topology, Wanted,
+        flow::{Expectation, Flow, Target},
+        name::Workload,
+        selector::Selector,
+    },
+    verdict::{
+        Control, Kind, Reason, Verdict,
+        assess::{Assessment, Circumstances, Network},
+        saw_text,
+    },
 };
 use flowproof_wire::Observation;
 use std::time::Duration;

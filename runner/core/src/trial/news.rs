@@ -1,6 +1,6 @@
 //! What the link to a prober reports, in the time of the run.
 
-use crate::{
+use crate::evidence::{
     record::{ArrivalRun, SourceRun},
     time::Moment,
 };

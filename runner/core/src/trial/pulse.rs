@@ -5,7 +5,7 @@
 //! long as the node has enforced none, late is not never.
 
 use super::limits::{Limits, Subject};
-use crate::time::Moment;
+use crate::evidence::time::Moment;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,

@@ -1,11 +1,12 @@
 //! What must work again once everything that a scenario applied is deleted.
 
-use super::book::Book;
-use super::control::Controls;
-use super::settle::Done;
+use super::{book::Book, control::Controls, settle::Done};
 use crate::{
-    flow::{Expectation, Flow},
-    scenario::{Expected, Position, Scenario, Wanted},
+    scenario::{
+        Expected, Scenario, Wanted,
+        flow::{Expectation, Flow},
+    },
+    text::Position,
     verdict::Control,
 };
 use std::collections::BTreeMap;

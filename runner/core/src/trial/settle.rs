@@ -9,14 +9,11 @@ use super::{
     site::Site,
 };
 use crate::{
-    assess::{Assessment, FEWEST_ATTEMPTS},
-    flow::Expectation,
-    name::Workload,
+    evidence::{record::Last, time::Moment},
     outcome::{Captured, PoliciesSay},
     parse::Deviation,
-    record::Last,
-    scenario::{Expected, Labels, Manifest},
-    time::Moment,
+    scenario::{Expected, Labels, Manifest, flow::Expectation, name::Workload},
+    verdict::assess::{Assessment, FEWEST_ATTEMPTS},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

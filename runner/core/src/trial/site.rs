@@ -1,12 +1,16 @@
 //! Where a lane's pods, Services and nodes are, under which names.
 
+use super::chronicle::Ends;
 use crate::{
-    chronicle::Ends,
-    flow::{Flow, Target},
-    name::{Service, Workload},
-    plan::Surroundings,
-    rewrite::{Addresses, Names},
-    scenario::{Labels, Manifest},
+    place::{
+        plan::Surroundings,
+        rewrite::{Addresses, Names},
+    },
+    scenario::{
+        Labels, Manifest,
+        flow::{Flow, Target},
+        name::{Service, Workload},
+    },
     snapshot::{self, Snapshot},
 };
 use std::{

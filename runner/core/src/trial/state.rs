@@ -1,11 +1,13 @@
 //! What the changes of a scenario have made of labels and policies.
 
 use crate::{
-    label::{LabelChange, amend, difference},
-    name::Workload,
-    plan::Surroundings,
+    place::plan::Surroundings,
     policy::Scene,
-    scenario::{Change, Labels, Manifest, ObjectRef, Topology},
+    scenario::{
+        Change, Labels, Manifest, ObjectRef, Topology,
+        label::{LabelChange, amend, difference},
+        name::Workload,
+    },
 };
 use std::collections::BTreeMap;
 

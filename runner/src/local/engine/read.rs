@@ -7,7 +7,7 @@ use super::{
     selector::{Expression, Operator, Selector},
 };
 use crate::local::message::{Name, Protocol, Refusal};
-use flowproof_core::name::is_subdomain;
+use flowproof_core::scenario::name::is_subdomain;
 use ipnet::IpNet;
 use serde_json::Value;
 

@@ -16,8 +16,8 @@ use crate::local::{
     system,
 };
 use flowproof_core::{
-    label::{LabelChange, amend},
-    rewrite::namespace_labels,
+    place::rewrite::namespace_labels,
+    scenario::label::{LabelChange, amend},
 };
 use flowproof_wire::First;
 use nix::{

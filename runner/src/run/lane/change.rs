@@ -3,8 +3,8 @@
 use super::Lane;
 use crate::cluster::ClusterError;
 use flowproof_core::{
+    evidence::time::Moment,
     scenario::{Change, ObjectRef},
-    time::Moment,
 };
 use std::{sync::Arc, time::Instant};
 

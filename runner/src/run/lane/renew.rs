@@ -5,7 +5,7 @@ use crate::{
     cluster::{Cluster, ClusterError, Pod, PodSpec},
     link::Wish,
 };
-use flowproof_core::{name::Workload, trial::book::Key};
+use flowproof_core::{scenario::name::Workload, trial::book::Key};
 use flowproof_wire::{First, Pace};
 use std::sync::Arc;
 

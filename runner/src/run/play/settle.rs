@@ -3,11 +3,14 @@
 use super::{Play, Stop};
 use crate::run::progress::Phase;
 use flowproof_core::{
-    flow::{Expectation, Family, Flow},
-    policy::{Finding, LiveScene, Oracle},
-    record::Last,
-    scenario::Expected,
-    time::Moment,
+    evidence::{record::Last, time::Moment},
+    policy::{Finding, Oracle},
+    scenario::{
+        Expected,
+        flow::{Expectation, Family, Flow},
+        variant,
+    },
+    snapshot::LiveScene,
     trial::{
         book::Window,
         judged,
@@ -15,7 +18,6 @@ use flowproof_core::{
         pulse::Chance,
         settle::{After, Around, Awaited, Done, Look, Settle, Times},
     },
-    variant,
 };
 use std::time::Duration;
 

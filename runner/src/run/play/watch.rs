@@ -12,14 +12,16 @@ use crate::{
     },
 };
 use flowproof_core::{
-    chronicle::{Chronicle, episodes_each},
-    flow::{Expectation, Family, Flow},
-    name::Workload,
+    evidence::time::Moment,
     outcome::{Watched, WatchedFlow},
-    scenario::{Expected, Step},
-    time::Moment,
+    scenario::{
+        Expected, Step,
+        flow::{Expectation, Family, Flow},
+        name::Workload,
+    },
     trial::{
         book::{EndsOf, Key},
+        chronicle::{Chronicle, episodes_each},
         settle::Awaited,
     },
 };

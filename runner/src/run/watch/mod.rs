@@ -6,8 +6,8 @@ mod command;
 
 use super::progress::{Progress, Teller};
 use flowproof_core::{
+    evidence::time::Moment,
     outcome::{CommandOutcome, EndedBy, WatchOutcome},
-    time::Moment,
 };
 use std::{
     collections::BTreeMap,

@@ -7,8 +7,8 @@ use crate::diagnose::{
 };
 use flowproof_core::{
     parse::{DeviationSubject, json_schema},
+    place::schedule::{self, Limits},
     policy::ApiServer,
-    schedule::{self, Limits},
 };
 use serde_json::Value;
 
@@ -59,7 +59,7 @@ fn no_two_have_the_same_name() {
 
 #[test]
 fn every_capability_is_shown() {
-    use flowproof_core::capability::Capability;
+    use flowproof_core::scenario::capability::Capability;
     let scenarios = shipped().expect("all are read");
     let shown: BTreeSet<Capability> =
         scenarios.iter().flat_map(|s| &s.steps).flat_map(|step| step.shows.iter().copied()).collect();
@@ -151,7 +151,7 @@ fn the_schema_refuses_what_has_no_place() {
 fn all_expect_what_the_api_says() {
     for scenario in shipped().expect("all are read") {
         // Some are about what only looks wrong: warnings are fine.
-        let found = flowproof_core::lint::scenario(&scenario, &ApiServer::default());
+        let found = flowproof_core::tools::lint::scenario(&scenario, &ApiServer::default());
         assert!(!sources::has_errors(&found), "{found:#?}");
     }
 }

@@ -1,10 +1,12 @@
 //! Puts what manifests say into the tree of a scenario, as if it had been written there.
 
 use super::{Application, Service, Target, Workload};
-use crate::parse::{
-    problem::Problems,
-    topology::MAX_NAMESPACE_LENGTH,
-    tree::{Content, Entry, Mark, Node, shortened},
+use crate::{
+    parse::topology::MAX_NAMESPACE_LENGTH,
+    text::{
+        problem::Problems,
+        tree::{Content, Entry, Mark, Node, shortened},
+    },
 };
 use std::collections::BTreeSet;
 

@@ -1,8 +1,9 @@
 //! A chart as it renders, and what a scenario makes of it.
 
 use crate::{
-    parse::{Loaded, Problem, scenario},
+    parse::{Loaded, scenario},
     scenario::Scenario,
+    text::Problem,
 };
 
 /// What a chart renders to: three tiers, a sidecar, Services with and without declared ports, and what is not for a scenario.

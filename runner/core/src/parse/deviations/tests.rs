@@ -1,7 +1,7 @@
 //! Which networks and flows an entry is about, and what is wrong with bad entries.
 
 use super::*;
-use crate::{flow::Target, name::Qualified};
+use crate::scenario::{flow::Target, name::Qualified};
 use flowproof_wire::Transport;
 
 const ENTRY: &str = "

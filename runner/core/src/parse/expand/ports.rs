@@ -1,10 +1,10 @@
 //! The ports of a flow: as written, checked against what listens, or else all that listens.
 
-use super::{
-    super::{flow_text::Part, port_text::PortRange},
-    Line,
+use super::{super::flow_text::Part, Line};
+use crate::{
+    scenario::{TargetPort, flow::PortOf, name::Qualified},
+    text::port_text::PortRange,
 };
-use crate::{flow::PortOf, name::Qualified, scenario::TargetPort};
 use flowproof_wire::{Listener, Transport};
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! A value and the path that leads to it.
 
 use super::{Only, Violation};
-use crate::parse::{field_path, nearest};
+use crate::text::{field_path, nearest};
 use serde_json::{Map, Value};
 
 /// A value at a path; `Null` when it is not there.

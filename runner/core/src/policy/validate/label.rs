@@ -1,7 +1,7 @@
 //! Labels and label selectors (`ValidateLabels` and `ValidateLabelSelector` of `k8s.io/apimachinery/pkg/apis/meta/v1/validation`).
 
 use super::{Violation, field::Field};
-use crate::name::{is_label_key, is_label_value};
+use crate::scenario::name::{is_label_key, is_label_value};
 
 const FIELDS: &[&str] = &["matchLabels", "matchExpressions"];
 const EXPRESSION: &[&str] = &["key", "operator", "values"];

@@ -1,7 +1,7 @@
 //! The metadata of an object (`ValidateObjectMeta` of `k8s.io/apimachinery/pkg/api/validation`).
 
 use super::{Violation, field::Field, label};
-use crate::name::{is_label, is_label_key, is_subdomain};
+use crate::scenario::name::{is_label, is_label_key, is_subdomain};
 
 /// The fields of `ObjectMeta`; those that the API server fills in itself are taken as they are.
 const FIELDS: &[&str] = &[

@@ -1,8 +1,10 @@
 //! What the probers of a lane say of one another.
 
 use super::*;
-use crate::flow::{Family, Flow, Target};
-use crate::record::SourceRun;
+use crate::{
+    evidence::record::SourceRun,
+    scenario::flow::{Family, Flow, Target},
+};
 
 const STEADY: Moment = Moment(0);
 

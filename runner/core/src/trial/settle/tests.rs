@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::{
-    flow::{Family, Flow, Target},
-    plan::Planned,
+    evidence::record::{ArrivalRun, SourceRun},
+    place::{plan::Planned, rewrite::Names},
     policy::Answer,
-    record::{ArrivalRun, SourceRun},
-    rewrite::Names,
-    scenario::{Position, Wanted},
+    scenario::{
+        Wanted,
+        flow::{Family, Flow, Target},
+    },
+    text::Position,
     trial::{
         control::{Keys, Proven},
         limits::tests::limits,

@@ -12,16 +12,15 @@ use crate::{
     },
 };
 use flowproof_core::{
-    assess::assess,
-    flow::Target,
-    hindrance::Hindered,
-    label::contains,
-    name::Workload,
+    evidence::{
+        hindrance::Hindered,
+        record::{Last, Segment},
+        time::Moment,
+    },
     outcome::{Start, StartedFlow},
-    record::{Last, Segment},
-    scenario::Topology,
-    time::Moment,
+    scenario::{Topology, flow::Target, label::contains, name::Workload},
     trial::book::{Key, Window},
+    verdict::assess::assess,
 };
 use flowproof_wire::Pace;
 use futures::{FutureExt, future::BoxFuture};

@@ -6,12 +6,16 @@
 use super::{Followed, follow, go_over, told};
 use crate::run::lane::Lane;
 use flowproof_core::{
-    chronicle::{Chronicle, episodes_each},
-    flow::{Expectation, Family, Flow, Target},
-    name::Workload,
+    evidence::time::Moment,
     outcome::WatchedFlow,
-    time::Moment,
-    trial::book::Key,
+    scenario::{
+        flow::{Expectation, Family, Flow, Target},
+        name::Workload,
+    },
+    trial::{
+        book::Key,
+        chronicle::{Chronicle, episodes_each},
+    },
 };
 use flowproof_wire::Transport;
 use std::{collections::BTreeSet, time::Duration};

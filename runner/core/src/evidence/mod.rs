@@ -1,0 +1,15 @@
+//! What was observed: moments, records of both ends, signs of life, and what both ends captured.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`time`] | moments of a run |
+//! | [`record`] | what both ends said of a flow |
+//! | [`life`] | when probers and their listeners were alive |
+//! | [`hindrance`] | when an end got too little CPU, and which attempts prove nothing for that |
+//! | [`capture`] | where attempts died, by the packets that both ends captured |
+
+pub mod capture;
+pub mod hindrance;
+pub mod life;
+pub mod record;
+pub mod time;

@@ -1,6 +1,6 @@
 //! The pure part of flowproof: what a scenario says, what it means for a cluster, and what observations amount to.
 //!
-//! It has rooms in one order: a room may use those above it in this table, and no other.
+//! It has rooms in one order: a room may use those above it in this table, and no other (`tests/dependencies.rs` reads the table).
 //!
 //! | room | job |
 //! |---|---|

@@ -68,6 +68,7 @@ pub const SHIPPED: &[(&str, &str)] = shipped![
     "pods/first-packets.yaml",
     "pods/restarted-pods.yaml",
     "ports/many-ports-in-a-rule.yaml",
+    "ports/named-port-of-a-sidecar.yaml",
     "ports/named-ports-per-pod.yaml",
     "ports/port-ranges.yaml",
     "protocols/rules-by-protocol.yaml",

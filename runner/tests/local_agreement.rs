@@ -274,6 +274,7 @@ fn pods_of(world: usize) -> Vec<PodSpec> {
                 PORTS.map(|port| NamedListener {
                     name: if transport == Transport::Tcp { named(port) } else { None },
                     listener: Listener { transport, port },
+                    sidecar: false,
                 })
             };
             let listens = [listen(Transport::Tcp), listen(Transport::Udp)].concat();

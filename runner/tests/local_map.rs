@@ -99,6 +99,7 @@ fn pods_of(world: usize) -> Vec<PodSpec> {
         let listens = LISTENS.map(|(transport, port)| NamedListener {
             name: name_of(index, transport, port).map(str::to_owned),
             listener: Listener { transport, port },
+            sidecar: false,
         });
         PodSpec {
             listens: listens.into(),

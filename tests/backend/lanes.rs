@@ -34,8 +34,10 @@ pub(crate) fn lane(info: &ClusterInfo, namespaces: usize, pods: usize) -> Lane {
         info.nodes.iter().filter(|node| node.unusable.is_none()).map(|node| node.name.as_str()).collect();
     assert!(!nodes.is_empty(), "no node is usable");
     let spaces: Vec<String> = (0..namespaces).map(|index| format!("{run}-{index}")).collect();
-    let listens =
-        |listener| NamedListener { name: (listener == LISTENERS[0]).then(|| "main".into()), listener };
+    let listens = |listener: Listener| NamedListener {
+        name: (listener == LISTENERS[0]).then(|| "main".into()),
+        ..listener.into()
+    };
     let specs = spaces.iter().flat_map(|space| (0..pods).map(move |index| (space, index))).enumerate();
     Lane {
         run: run.clone(),

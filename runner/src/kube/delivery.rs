@@ -111,9 +111,13 @@ impl Delivery {
         let prober = nodes.get(&spec.node).and_then(|architecture| Prober::of(architecture));
         let config_map = json!({ "name": name(spec, prober.unwrap_or(Prober::own())), "defaultMode": MODE });
         pod["volumes"] = json!([{ "name": NAME, "configMap": config_map }]);
-        let container = &mut pod["containers"][0];
-        container["command"] = json!([IN_CONFIG_MAP]);
-        container["volumeMounts"] = json!([{ "name": NAME, "mountPath": MOUNTED_AT, "readOnly": true }]);
+        for field in ["containers", "initContainers"] {
+            for container in pod[field].as_array_mut().into_iter().flatten() {
+                container["command"] = json!([IN_CONFIG_MAP]);
+                container["volumeMounts"] =
+                    json!([{ "name": NAME, "mountPath": MOUNTED_AT, "readOnly": true }]);
+            }
+        }
     }
 
     /// What the pods of a namespace need there, of which this is one: the prober for each architecture that nodes have; nothing with

@@ -13,8 +13,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, fmt::Write};
 
-/// The name of the one container of every pod.
+/// The name of the container of every pod that the run talks to.
 pub(super) const CONTAINER: &str = "prober";
+
+/// The name of the native sidecar, where a scenario wants one.
+const SIDECAR: &str = "sidecar";
 
 /// Annotation of namespaces: when the run made them (RFC 3339).
 pub(super) const CREATED_ANNOTATION: &str = "flowproof.dev/created";
@@ -96,8 +99,6 @@ fn beside<K: ToString, V: ToString>(mut own: Labels, others: impl IntoIterator<I
 
 /// A prober's pod.
 pub(super) fn pod(spec: &PodSpec, options: &KubeOptions, around: &Around) -> Result<Pod, ClusterError> {
-    // A capability that is added is effective for root only (docs/decisions/0013).
-    let added: &[&str] = if options.capture { &["NET_RAW"] } else { &[] };
     let mut security = json!({
         "runAsNonRoot": !options.capture,
         "seccompProfile": { "type": "RuntimeDefault" },
@@ -121,10 +122,6 @@ pub(super) fn pod(spec: &PodSpec, options: &KubeOptions, around: &Around) -> Res
     };
     let labels = beside(beside(labels, &options.pod_labels), WITHOUT_MESH);
     let annotations = beside(options.pod_annotations.clone(), [WITHOUT_LINKERD]);
-    let mut limits = json!({ "memory": options.memory_limit });
-    if let Some(limit) = &options.cpu_limit {
-        limits["cpu"] = json!(limit);
-    }
     let shadow = spec.shadow.as_ref();
     let gates: Vec<Value> = shadow.iter().map(|_| json!({ "conditionType": GATE })).collect();
     let secrets: Vec<Value> =
@@ -156,28 +153,54 @@ pub(super) fn pod(spec: &PodSpec, options: &KubeOptions, around: &Around) -> Res
                     { "key": "metadata.name", "operator": "In", "values": [spec.node] },
                 ] }],
             } } },
-            "containers": [{
-                "name": CONTAINER,
-                "image": around.delivery.image(),
-                "imagePullPolicy": options.pull_policy.as_str(),
-                "args": arguments(spec, options.capture),
-                // Its last words become the reason that a user reads when it does not start.
-                "terminationMessagePolicy": "FallbackToLogsOnError",
-                "ports": ports(spec),
-                "resources": {
-                    "requests": { "cpu": options.cpu_request, "memory": options.memory_request },
-                    "limits": limits,
-                },
-                "securityContext": {
-                    "allowPrivilegeEscalation": false,
-                    "readOnlyRootFilesystem": true,
-                    "capabilities": { "drop": ["ALL"], "add": added },
-                },
-            }],
+            "containers": [container(CONTAINER, arguments(spec, options.capture), ports(spec, false), options, around)],
         },
     });
+    let declared = ports(spec, true);
+    if !declared.is_empty() {
+        // It only declares its ports: the prober beside it answers on them. What runs in it waits for a runner that never comes.
+        let arguments =
+            ["serve", "--socket", &format!("{}-{SIDECAR}", socket(&spec.name))].map(str::to_owned);
+        let mut sidecar = container(SIDECAR, arguments.into(), declared, options, around);
+        sidecar["restartPolicy"] = json!("Always");
+        pod["spec"]["initContainers"] = json!([sidecar]);
+    }
     around.delivery.mount(spec, &mut pod["spec"]);
     object(&format!("pod {}", spec.name), pod)
+}
+
+/// A container that runs the prober's program.
+fn container(
+    name: &str,
+    arguments: Vec<String>,
+    ports: Vec<Value>,
+    options: &KubeOptions,
+    around: &Around,
+) -> Value {
+    // A capability that is added is effective for root only (docs/decisions/0013).
+    let added: &[&str] = if options.capture { &["NET_RAW"] } else { &[] };
+    let mut limits = json!({ "memory": options.memory_limit });
+    if let Some(limit) = &options.cpu_limit {
+        limits["cpu"] = json!(limit);
+    }
+    json!({
+        "name": name,
+        "image": around.delivery.image(),
+        "imagePullPolicy": options.pull_policy.as_str(),
+        "args": arguments,
+        // Its last words become the reason that a user reads when it does not start.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "ports": ports,
+        "resources": {
+            "requests": { "cpu": options.cpu_request, "memory": options.memory_request },
+            "limits": limits,
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": { "drop": ["ALL"], "add": added },
+        },
+    })
 }
 
 fn arguments(spec: &PodSpec, capture: bool) -> Vec<String> {
@@ -276,10 +299,11 @@ pub(super) fn socket(pod: &PodName) -> String {
     socket
 }
 
-/// Container ports, each once: a DNS listener and a plain one may share a port, and the name if one of them has it.
-fn ports(spec: &PodSpec) -> Vec<Value> {
+/// The ports of the container or of its sidecar, each once: a DNS listener and a plain one may share a port, and the name if one of
+/// them has it.
+fn ports(spec: &PodSpec, sidecar: bool) -> Vec<Value> {
     let mut ports = BTreeMap::new();
-    for listens in &spec.listens {
+    for listens in spec.listens.iter().filter(|listens| listens.sidecar == sidecar) {
         let protocol = protocol(listens.listener.transport);
         let port = listens.listener.port;
         let value = ports
@@ -316,6 +340,8 @@ fn object<K: DeserializeOwned>(name: &str, value: Value) -> Result<K, ClusterErr
 mod tests {
     use super::*;
     use crate::cluster::Shadow;
+    use flowproof_core::scenario::NamedListener;
+    use flowproof_wire::Listener;
     use std::time::Duration;
 
     fn around() -> Around {
@@ -367,8 +393,8 @@ mod tests {
         assert!(selector.iter().any(|(key, value)| labels.get(key) != Some(value)));
     }
 
-    fn made(capture: bool) -> (Value, Value) {
-        let spec = PodSpec {
+    fn spec() -> PodSpec {
+        PodSpec {
             name: "app/api".parse().expect("a name"),
             run: "r".into(),
             labels: Labels::new(),
@@ -378,7 +404,34 @@ mod tests {
             host_network: false,
             first: None,
             shadow: None,
+        }
+    }
+
+    #[test]
+    fn a_native_sidecar_declares_its_ports_and_the_prober_the_others() {
+        let listener = |port| Listener { transport: Transport::Tcp, port };
+        let metrics = NamedListener { name: Some("metrics".into()), sidecar: true, listener: listener(8002) };
+        let listens = vec![listener(8001).into(), metrics];
+        let around = Around {
+            delivery: Delivery::ConfigMap { base: "any".into(), nodes: BTreeMap::new() },
+            user: Some(USER),
         };
+        let pod = pod(&PodSpec { listens, ..spec() }, &KubeOptions::default(), &around).expect("a pod");
+        let pod = serde_json::to_value(pod).expect("it is JSON");
+        let (prober, sidecar) = (&pod["spec"]["containers"][0], &pod["spec"]["initContainers"][0]);
+        assert_eq!(prober["ports"], json!([{ "containerPort": 8001, "protocol": "TCP" }]));
+        assert_eq!(
+            sidecar["ports"],
+            json!([{ "containerPort": 8002, "protocol": "TCP", "name": "metrics" }])
+        );
+        assert_eq!(sidecar["restartPolicy"], "Always");
+        assert_ne!(sidecar["args"], prober["args"], "each has a socket of its own");
+        assert_eq!(sidecar["command"], prober["command"], "both come in the ConfigMap");
+        assert!(sidecar["volumeMounts"].is_array());
+    }
+
+    fn made(capture: bool) -> (Value, Value) {
+        let spec = spec();
         let lane = Lane {
             run: "r".into(),
             namespaces: BTreeMap::new(),

@@ -44,7 +44,9 @@ pub(super) fn of(pod: &Object) -> Progress {
         let why = reason(status.reason.as_ref(), status.message.as_ref());
         return failed(format!("node {node} refused or ended it: {why}"), "");
     }
-    if let Some(container) = status.container_statuses.iter().flatten().next() {
+    // The sidecar starts first, and holds up the prober until it runs.
+    let sidecar = status.init_container_statuses.iter().flatten().find(|container| !is_running(container));
+    if let Some(container) = sidecar.or_else(|| status.container_statuses.iter().flatten().next()) {
         return container_progress(container, || {
             let addresses = status
                 .pod_ips
@@ -97,11 +99,15 @@ pub(super) fn stage(pod: &Object) -> Stage {
     }
 }
 
+fn is_running(container: &ContainerStatus) -> bool {
+    container.state.as_ref().is_some_and(|state| state.running.is_some())
+}
+
 fn container_progress(container: &ContainerStatus, up: impl FnOnce() -> Progress) -> Progress {
-    let state = container.state.as_ref();
-    if state.is_some_and(|state| state.running.is_some()) {
+    if is_running(container) {
         return up();
     }
+    let state = container.state.as_ref();
     let ended = state
         .and_then(|state| state.terminated.as_ref())
         .or_else(|| container.last_state.as_ref().and_then(|state| state.terminated.as_ref()));

@@ -369,6 +369,7 @@ pub(super) fn container_port(listens: &NamedListener) -> ContainerPort {
         name: listens.name.clone(),
         protocol: protocol(listens.listener.transport),
         port: listens.listener.port,
+        sidecar: listens.sidecar,
     }
 }
 

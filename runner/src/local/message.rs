@@ -118,6 +118,8 @@ pub(crate) struct ContainerPort {
     pub(crate) name: Option<String>,
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
+    /// Whether it is a native sidecar's.
+    pub(crate) sidecar: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

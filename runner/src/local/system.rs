@@ -38,7 +38,12 @@ pub(crate) fn add_to(view: &mut View, families: Families) {
 
 /// The pod of the cluster DNS; `node` is the name of its node.
 pub(crate) fn dns_pod(node: String) -> PodOrder {
-    let port = |name: &str, protocol| ContainerPort { name: Some(name.to_owned()), protocol, port: 53 };
+    let port = |name: &str, protocol| ContainerPort {
+        name: Some(name.to_owned()),
+        protocol,
+        port: 53,
+        sidecar: false,
+    };
     PodOrder {
         name: Name::new(SYSTEM, "coredns"),
         labels: dns_labels(),

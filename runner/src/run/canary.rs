@@ -28,7 +28,7 @@ pub fn scenario(nodes: &[String]) -> Scenario {
         listens,
         ..WorkloadSpec::default()
     };
-    let listens = || vec![NamedListener { name: None, listener: LISTENER }];
+    let listens = || vec![LISTENER.into()];
     let sources = nodes.iter().enumerate().map(|(n, node)| (workload("from", n), spec(node, Vec::new())));
     let destinations = nodes.iter().enumerate().map(|(n, node)| (workload("to", n), spec(node, listens())));
     let object = ObjectRef {

@@ -9,7 +9,7 @@ use flowproof_core::{
     outcome::End,
     place::placement::Node,
     scenario::{
-        Change, Manifest, NamedListener, ObjectRef, Placement, Topology, WorkloadSpec,
+        Change, Manifest, ObjectRef, Placement, Topology, WorkloadSpec,
         flow::{Expectation, Family, Flow, Target},
         label::LabelChange,
         name::Workload,
@@ -333,7 +333,7 @@ fn workload(role: &str, node: usize) -> Workload {
 fn topology(nodes: &[Node]) -> Topology {
     let spec = |node: &str, role: &str| WorkloadSpec {
         placement: Placement::Node(node.to_owned()),
-        listens: vec![NamedListener { name: None, listener: LISTENER }],
+        listens: vec![LISTENER.into()],
         labels: [(ROLE.to_owned(), role.to_owned())].into(),
         ..WorkloadSpec::default()
     };

@@ -40,13 +40,7 @@ pub fn labels(text: &str) -> Labels {
 }
 
 pub fn listens(ports: &[(Transport, u16)]) -> Vec<NamedListener> {
-    ports
-        .iter()
-        .map(|(transport, port)| NamedListener {
-            name: None,
-            listener: Listener { transport: *transport, port: *port },
-        })
-        .collect()
+    ports.iter().map(|(transport, port)| Listener { transport: *transport, port: *port }.into()).collect()
 }
 
 /// A pod that listens on TCP and UDP 80 and 81.

@@ -101,6 +101,8 @@ struct Port {
     protocol: &'static str,
     number: u16,
     name: Option<String>,
+    /// Whether a native sidecar declares it, and no other container.
+    sidecar: bool,
 }
 
 struct Service {
@@ -225,11 +227,13 @@ impl Application {
         };
         let is_sidecar =
             |container: &&Node| container.get("restartPolicy").and_then(Node::as_text) == Some("Always");
-        let running =
-            containers("containers").iter().chain(containers("initContainers").iter().filter(is_sidecar));
+        let running = containers("containers")
+            .iter()
+            .map(|container| (container, false))
+            .chain(containers("initContainers").iter().filter(is_sidecar).map(|container| (container, true)));
         let mut ports: Vec<Port> = Vec::new();
         let own_name = format!("{namespace}/{name}");
-        for container in running {
+        for (container, sidecar) in running {
             let Some(Content::List(list)) = container.get("ports").map(|list| &list.value) else { continue };
             for port in list {
                 if port.get("hostPort").is_some_and(|host| !host.is_null()) {
@@ -238,7 +242,7 @@ impl Application {
                 let name = port.get("name").and_then(Node::as_text).map(str::to_owned);
                 match (protocol(port), port.get("containerPort").and_then(number)) {
                     (Some(protocol), Some(number)) => {
-                        add_port(&mut ports, Port { at: port.at.clone(), protocol, number, name });
+                        add_port(&mut ports, Port { at: port.at.clone(), protocol, number, name, sidecar });
                     }
                     (None, _) => self.notes.push(format!(
                         "{own_name}: probers speak TCP and UDP, and one of its ports is another"
@@ -323,6 +327,7 @@ impl Application {
                                 protocol: port.protocol,
                                 number: *number,
                                 name: None,
+                                sidecar: false,
                             },
                         );
                     }

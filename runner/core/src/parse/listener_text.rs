@@ -1,6 +1,6 @@
-//! What a workload listens on: `[tcp/5432, http: tcp/8080, dns]`.
+//! What a workload listens on: `[tcp/5432, http: tcp/8080, dns]`, by itself and in a native sidecar.
 
-use super::fields::{items, text, text_problem, wrong_type};
+use super::fields::{Fields, items, text, text_problem, wrong_type};
 use crate::{
     policy::validate::is_port_name,
     scenario::{NamedListener, flow::PortOf},
@@ -16,22 +16,31 @@ use std::collections::BTreeMap;
 /// Most listeners of a workload.
 pub const MAX_LISTENERS: usize = 100;
 
-/// Reads the list; the second value tells whether all of it could be read.
-pub(super) fn listeners(node: &Node, problems: &mut Problems) -> (Vec<NamedListener>, bool) {
+/// The field of what a workload's own container listens on, and that of its native sidecar.
+pub(super) const FIELDS: [&str; 2] = ["listens", "sidecar"];
+
+/// Reads both lists; the second value tells whether all of them could be read.
+pub(super) fn listeners(fields: &Fields, problems: &mut Problems) -> (Vec<NamedListener>, bool) {
     let mut reader = Reader::default();
-    match items(node, "'listens'", problems) {
-        Some(items) => {
-            for item in items {
-                reader.item(item, problems);
+    for field in FIELDS {
+        reader.unclear |= fields.misspells(field);
+        let Some(node) = fields.get(field) else { continue };
+        reader.sidecar = field == "sidecar";
+        match items(node, &format!("'{field}'"), problems) {
+            Some(items) => {
+                for item in items {
+                    reader.item(item, problems);
+                }
             }
+            None => reader.unclear = true,
         }
-        None => reader.unclear = true,
-    }
-    if reader.listeners.len() > MAX_LISTENERS {
-        problems.add(
-            &node.at,
-            format!("{} listeners; a workload has at most {MAX_LISTENERS}", reader.listeners.len()),
-        );
+        if reader.listeners.len() > MAX_LISTENERS {
+            problems.add(
+                &node.at,
+                format!("{} listeners; a workload has at most {MAX_LISTENERS}", reader.listeners.len()),
+            );
+            break;
+        }
     }
     reader.listeners.truncate(MAX_LISTENERS);
     reader.listeners.sort_by_key(|named| (named.listener.transport, named.listener.port));
@@ -45,6 +54,8 @@ struct Reader {
     sockets: BTreeMap<(bool, u16), Mark>,
     names: BTreeMap<String, Mark>,
     unclear: bool,
+    /// Whether the list that is read is the sidecar's.
+    sidecar: bool,
 }
 
 impl Reader {
@@ -113,7 +124,7 @@ impl Reader {
             return;
         }
         self.sockets.insert((udp, listener.port), at.clone());
-        self.listeners.push(NamedListener { name: None, listener });
+        self.listeners.push(NamedListener { sidecar: self.sidecar, ..listener.into() });
     }
 
     /// Gives a name to the only listener since `before`.

@@ -182,27 +182,37 @@ fn definitions() -> Value {
 /// The value of a label.
 const LABEL_VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
 
+/// What a workload, or its sidecar, listens on.
+fn listeners(description: &str) -> Value {
+    json!({
+        "description": description,
+        "type": ["array", "null"], "maxItems": MAX_LISTENERS,
+        "items": {
+            "anyOf": [
+                { "type": "string", "pattern": format!("^ *{PORTS}( +{PORTS})* *$") },
+                {
+                    "type": "object", "minProperties": 1, "maxProperties": 1,
+                    "propertyNames": { "pattern": "^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$" },
+                    "additionalProperties": {
+                        "type": "string", "pattern": "^ *((tcp|udp)/[0-9]+|dns/udp|dns/tcp) *$",
+                    },
+                },
+            ],
+        },
+    })
+}
+
 fn workload() -> Value {
     json!({
         "type": ["object", "null"], "additionalProperties": false,
         "properties": {
             "labels": { "description": "Labels of the pod.", "$ref": "#/$defs/labels" },
-            "listens": {
-                "description": "What it answers on: tcp/5432, udp/53, tcp/8000-8010, dns; with a port name: http: tcp/8080.",
-                "type": ["array", "null"], "maxItems": MAX_LISTENERS,
-                "items": {
-                    "anyOf": [
-                        { "type": "string", "pattern": format!("^ *{PORTS}( +{PORTS})* *$") },
-                        {
-                            "type": "object", "minProperties": 1, "maxProperties": 1,
-                            "propertyNames": { "pattern": "^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$" },
-                            "additionalProperties": {
-                                "type": "string", "pattern": "^ *((tcp|udp)/[0-9]+|dns/udp|dns/tcp) *$",
-                            },
-                        },
-                    ],
-                },
-            },
+            "listens": listeners(
+                "What it answers on: tcp/5432, udp/53, tcp/8000-8010, dns; with a port name: http: tcp/8080.",
+            ),
+            "sidecar": listeners(
+                "What its native sidecar answers on, an init container with restartPolicy: Always; written as in listens.",
+            ),
             "node": {
                 "description": "Where it runs: the name of a node, same-as ns/workload, or other-than ns/workload.",
                 "type": ["string", "null"],

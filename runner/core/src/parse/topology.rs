@@ -28,7 +28,7 @@ pub(super) const NAMESPACE_FIELDS: &[&str] = &["labels"];
 
 /// Fields of a workload.
 pub(super) const WORKLOAD_FIELDS: &[&str] =
-    &["labels", "listens", "node", "nodeSelector", "tolerations", "hostNetwork", "like", "in"];
+    &["labels", "listens", "sidecar", "node", "nodeSelector", "tolerations", "hostNetwork", "like", "in"];
 
 /// What a scenario deploys, and where each part is written.
 #[derive(Debug, Default)]
@@ -185,15 +185,10 @@ impl Deployment {
         if let Some(node) = fields.get("labels") {
             spec.labels = labels(node, "'labels'", problems);
         }
-        if fields.misspells("listens") {
+        let (listens, clear) = listeners(&fields, problems);
+        spec.listens = listens;
+        if !clear {
             self.unclear.insert(name.clone());
-        }
-        if let Some(node) = fields.get("listens") {
-            let (listens, clear) = listeners(node, problems);
-            spec.listens = listens;
-            if !clear {
-                self.unclear.insert(name.clone());
-            }
         }
         if let Some((node, text)) = fields.text("node", problems) {
             spec.placement = self.placement(name, node, text, problems).unwrap_or_default();

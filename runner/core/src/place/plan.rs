@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn web(port: u16, role: &str) -> WorkloadSpec {
-        let listens = vec![NamedListener { name: Some("http".into()), listener: tcp(port) }];
+        let listens = vec![NamedListener { name: Some("http".into()), ..tcp(port).into() }];
         WorkloadSpec { labels: [("role".into(), role.into())].into(), listens, ..WorkloadSpec::default() }
     }
 

@@ -60,6 +60,8 @@ capabilities! {
     SeveralExcepts = "several-excepts", "several excepts, and one allowed again";
     /// Ports by name.
     NamedPorts = "named-ports", "named ports with different numbers";
+    /// Ports by the names that native sidecars give them.
+    SidecarPorts = "sidecar-ports", "named ports of native sidecars";
     /// `endPort`.
     PortRanges = "port-ranges", "port ranges (endPort)";
     /// Many ports in one rule.

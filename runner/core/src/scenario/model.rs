@@ -84,7 +84,7 @@ pub struct Topology {
 pub struct WorkloadSpec {
     /// Its labels.
     pub labels: Labels,
-    /// What it answers on.
+    /// What it answers on, and which of its containers declares it.
     pub listens: Vec<NamedListener>,
     /// On which node it runs.
     pub placement: Placement,
@@ -156,6 +156,15 @@ pub struct NamedListener {
     pub name: Option<String>,
     /// Transport and port.
     pub listener: Listener,
+    /// Whether a native sidecar declares the port: an init container with `restartPolicy: Always`.
+    pub sidecar: bool,
+}
+
+impl From<Listener> for NamedListener {
+    /// A port without a name, of an ordinary container.
+    fn from(listener: Listener) -> Self {
+        Self { name: None, listener, sidecar: false }
+    }
 }
 
 /// Where a pod must run.

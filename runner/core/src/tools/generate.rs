@@ -300,7 +300,7 @@ impl Build {
             if !taken && spec.listens.len() < crate::parse::MAX_LISTENERS {
                 // A rule may name what no port can be called; that port has no name then, and the rule does not hold for it.
                 let name = name.filter(|name| is_port_name(name)).cloned();
-                spec.listens.push(NamedListener { name, listener });
+                spec.listens.push(NamedListener { name, ..listener.into() });
             }
         };
         let transports = |protocol: Protocol| match protocol {
@@ -335,7 +335,7 @@ impl Build {
             for transport in [Transport::Tcp, Transport::Udp] {
                 let listener = Listener { transport, port: ANY_PORT };
                 if !spec.listens.iter().any(|known| known.listener == listener) {
-                    spec.listens.push(NamedListener { name: None, listener });
+                    spec.listens.push(listener.into());
                 }
             }
         }

@@ -419,9 +419,12 @@ impl<'a> Compiler<'a> {
         protocol: Protocol,
     ) -> Vec<(Peers, u16)> {
         let any_protocol = self.has(Fault::NamedPortAnyProtocol);
+        let no_sidecars = self.has(Fault::SidecarPortsUnnamed);
         let numbers = |pod: &Pod| -> Vec<u16> {
             let named = |p: &&ContainerPort| {
-                p.name.as_deref() == Some(name) && (any_protocol || p.protocol == protocol)
+                p.name.as_deref() == Some(name)
+                    && (any_protocol || p.protocol == protocol)
+                    && !(no_sidecars && p.sidecar)
             };
             pod.ports.iter().filter(named).map(|p| p.port).collect()
         };

@@ -63,6 +63,8 @@ pub enum Fault {
     NamedPortAnyProtocol,
     /// A named port in a rule without peers matches nothing.
     NamedPortWithoutPeer,
+    /// The names of ports of native sidecars are unknown.
+    SidecarPortsUnnamed,
     /// `NamespaceSelector` and podSelector of one peer are joined by OR.
     NamespaceOrPod,
     /// The podSelector beside a namespaceSelector is ignored.
@@ -308,6 +310,9 @@ pub(super) const FAULTS: &[FaultInfo] = &[
     FaultInfo { fault: Fault::NamedPortWithoutPeer, name: "named-port-without-peer", id: "F12", category: Category::Translation, effect: Effect::Closes,
         summary: "a named port in a rule without peers matches nothing",
         references: &["kubernetes/kubernetes#99256", "cloudnativelabs/kube-router#1036"] },
+    FaultInfo { fault: Fault::SidecarPortsUnnamed, name: "sidecar-ports-unnamed", id: "F12b", category: Category::Translation, effect: Effect::Closes,
+        summary: "a named port is not found when a native sidecar declares it",
+        references: &["kubernetes/kubernetes#125285", "projectcalico/calico#8881"] },
     FaultInfo { fault: Fault::NamespaceOrPod, name: "namespace-or-pod", id: "F13", category: Category::Translation, effect: Effect::Opens,
         summary: "namespaceSelector and podSelector of one peer are joined by OR",
         references: &["weaveworks/weave#3312", "projectcalico/felix#1947"] },

@@ -1,8 +1,8 @@
 //! Puts what manifests say into the tree of a scenario, as if it had been written there.
 
-use super::{Application, Service, Target, Workload};
+use super::{Application, Port, Service, Target, Workload};
 use crate::{
-    parse::topology::MAX_NAMESPACE_LENGTH,
+    parse::{listener_text, topology::MAX_NAMESPACE_LENGTH},
     text::{
         problem::Problems,
         tree::{Content, Entry, Mark, Node, shortened},
@@ -94,18 +94,25 @@ impl Workload {
         if let Some(labels) = self.labels {
             fields.push(entry("labels", labels));
         }
-        let listens = self.ports.into_iter().map(|port| {
-            let text = text_node(format!("{}/{}", port.protocol, port.number), &port.at);
-            match port.name {
-                None => text,
-                Some(name) => Node::collection(Content::Map(vec![entry(name, text)]), port.at),
-            }
-        });
-        fields.push(entry("listens", Node::collection(Content::List(listens.collect()), at.clone())));
+        let (sidecar, own): (Vec<_>, Vec<_>) = self.ports.into_iter().partition(|port| port.sidecar);
+        for (field, ports) in listener_text::FIELDS.into_iter().zip([own, sidecar]) {
+            let listens = ports.into_iter().map(Port::node).collect();
+            fields.push(entry(field, Node::collection(Content::List(listens), at.clone())));
+        }
         if self.host_network {
             fields.push(entry("hostNetwork", Node::collection(Content::Bool(true), at.clone())));
         }
         Node::collection(Content::Map(fields), at)
+    }
+}
+
+impl Port {
+    fn node(self) -> Node {
+        let text = text_node(format!("{}/{}", self.protocol, self.number), &self.at);
+        match self.name {
+            None => text,
+            Some(name) => Node::collection(Content::Map(vec![entry(name, text)]), self.at),
+        }
     }
 }
 
@@ -131,7 +138,15 @@ fn add_to_workload(own: &mut Node, read: Node) {
         return;
     }
     let (Content::Map(own), Content::Map(read)) = (&mut own.value, read.value) else { return };
-    for field in read {
+    let lists = own.iter().filter(|entry| listener_text::FIELDS.contains(&entry.key.as_str()));
+    let known: BTreeSet<String> = lists
+        .filter_map(|entry| if let Content::List(list) = &entry.value.value { Some(list) } else { None })
+        .flat_map(|list| list.iter().map(socket))
+        .collect();
+    for mut field in read {
+        if let Content::List(listeners) = &mut field.value.value {
+            listeners.retain(|listener| !known.contains(&socket(listener)));
+        }
         match (
             own.iter_mut().find(|entry| entry.key == field.key).map(|entry| &mut entry.value.value),
             field.value.value,
@@ -144,10 +159,7 @@ fn add_to_workload(own: &mut Node, read: Node) {
                     }
                 }
             }
-            (Some(Content::List(own)), Content::List(listeners)) => {
-                let known: BTreeSet<String> = own.iter().map(socket).collect();
-                own.extend(listeners.into_iter().filter(|listener| !known.contains(&socket(listener))));
-            }
+            (Some(Content::List(own)), Content::List(listeners)) => own.extend(listeners),
             _ => {}
         }
     }

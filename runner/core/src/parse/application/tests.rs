@@ -88,12 +88,13 @@ fn a_scenario_takes_workloads_services_and_policies_from_manifests() {
         .iter()
         .map(|(name, spec)| {
             let listens = spec.listens.iter().map(|l| {
-                format!("{}{}", l.name.clone().map(|n| n + ":").unwrap_or_default(), l.listener.port)
+                let name = l.name.clone().map(|n| n + ":").unwrap_or_default();
+                format!("{name}{}{}", l.listener.port, if l.sidecar { " of a sidecar" } else { "" })
             });
             format!("{name} {}", listens.collect::<Vec<_>>().join(","))
         })
         .collect();
-    assert_eq!(workloads, ["shop/db 5432", "shop/report ", "shop/web http:8080,admin:15000"]);
+    assert_eq!(workloads, ["shop/db 5432", "shop/report ", "shop/web http:8080,admin:15000 of a sidecar"]);
     let labels = &shop.topology.workloads[&"shop/web".parse().expect("a name")].labels;
     assert_eq!(labels["version"], "1.20");
     assert_eq!(shop.topology.namespaces["shop"]["team"], "shop");

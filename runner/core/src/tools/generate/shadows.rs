@@ -106,10 +106,8 @@ fn one(
     let ports: BTreeSet<Listener> =
         topology.workloads.values().flat_map(|spec| &spec.listens).map(|named| named.listener).collect();
     let listens = ports.into_iter().take(MAX_LISTENERS);
-    let spec = WorkloadSpec {
-        listens: listens.map(|listener| NamedListener { name: None, listener }).collect(),
-        ..WorkloadSpec::default()
-    };
+    let spec =
+        WorkloadSpec { listens: listens.map(NamedListener::from).collect(), ..WorkloadSpec::default() };
     topology.workloads.insert(Qualified::new(outside, "pod"), spec);
     if pairs(&topology) > MANY_FLOWS {
         for peer in &peers {
@@ -192,7 +190,7 @@ fn put(topology: &mut Topology, snapshot: &Snapshot, found: &Found) -> Qualified
         }
         let taken = |name: &String| listens.iter().any(|known| known.name.as_ref() == Some(name));
         let own = port.name.clone().filter(|name| is_port_name(name) && !taken(name));
-        listens.push(NamedListener { name: own, listener });
+        listens.push(NamedListener { name: own, ..listener.into() });
     }
     let spec = WorkloadSpec { listens, like: Some(like.clone()), ..WorkloadSpec::default() };
     topology.live.insert(like.namespace.clone(), like.namespace.clone());

@@ -97,12 +97,15 @@ fn workload(text: &mut String, name: &Workload, spec: &WorkloadSpec) {
     if !spec.labels.is_empty() {
         fields.push(format!("labels: {}", map(&spec.labels)));
     }
-    if !spec.listens.is_empty() {
-        let listens = spec.listens.iter().map(|named| {
+    for (field, sidecar) in [("listens", false), ("sidecar", true)] {
+        let listens = spec.listens.iter().filter(|named| named.sidecar == sidecar).map(|named| {
             let port = PortOf(named.listener.transport, named.listener.port).to_string();
             named.name.as_ref().map_or(port.clone(), |name| format!("{}: {port}", scalar(name)))
         });
-        fields.push(format!("listens: [{}]", listens.collect::<Vec<_>>().join(", ")));
+        let listens: Vec<_> = listens.collect();
+        if !listens.is_empty() {
+            fields.push(format!("{field}: [{}]", listens.join(", ")));
+        }
     }
     if fields.is_empty() {
         let _ = writeln!(text, "  {name}:");

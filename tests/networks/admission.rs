@@ -1,5 +1,6 @@
 //! A cluster whose admission policies demand what companies demand: labels, limits, images of certain registries. What can be given
-//! is given, and then it runs; what cannot be given is said, with the policy's own words.
+//! is given, and then it runs; what cannot be given is said, with the policy's own words. The same with the limits and the quota of a
+//! live namespace, in which shadows run.
 
 use super::network::{Network, Ran};
 use libtest_mimic::{Failed, Trial};
@@ -10,6 +11,17 @@ const SCENARIO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/basics
 
 /// What all objects of the trial are called.
 const NAME: &str = "flowproof-trial";
+
+/// A scenario with a shadow in a live namespace.
+const SHADOW: &str = "
+scenario: a shadow in a namespace with limits and a quota
+namespaces: { outside: }
+workloads:
+  tight/api: { like: deployment/api, in: flowproof-trial, listens: [tcp/8080] }
+  outside/pod:
+policies: live
+expect: policy
+";
 
 /// What the policies demand, as the options give it.
 const OPTIONS: [&str; 10] = [
@@ -25,20 +37,79 @@ const OPTIONS: [&str; 10] = [
     "500m",
 ];
 
-/// The trial on one network.
-pub fn trial(network: &Network) -> Trial {
-    let network = network.clone();
-    Trial::test(
-        format!("{}: admission policies demand labels, limits and a registry", network.name),
-        move || {
-            assert!(network.applies(&demands(), &[]), "the policies are accepted");
-            let outcome = demanded(&network);
-            for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
-                network.kubectl(&["delete", kind, NAME, &format!("{NAME}-namespaces"), "--ignore-not-found"]);
-            }
+/// The trials on one network.
+pub fn trials(network: &Network) -> [Trial; 2] {
+    let [admitting, tight] = [network.clone(), network.clone()];
+    [
+        Trial::test(
+            format!("{}: admission policies demand labels, limits and a registry", network.name),
+            move || {
+                assert!(admitting.applies(&demands(), &[]), "the policies are accepted");
+                let outcome = demanded(&admitting);
+                for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
+                    let names = [NAME, &format!("{NAME}-namespaces")];
+                    admitting.kubectl(&["delete", kind, names[0], names[1], "--ignore-not-found"]);
+                }
+                outcome
+            },
+        ),
+        Trial::test(format!("{}: a live namespace has limits and a quota", network.name), move || {
+            assert!(tight.applies(&tight_namespace(), &[]), "the objects are accepted");
+            let outcome = limited(&tight);
+            tight.kubectl(&["delete", "namespace", NAME, "--ignore-not-found"]);
             outcome
-        },
-    )
+        }),
+    ]
+}
+
+/// A namespace that wants more memory of its pods than a prober asks for, and has no room for one more.
+fn tight_namespace() -> Value {
+    let metadata = |name: &str| json!({ "name": name, "namespace": NAME });
+    let labels = json!({ "app": "api" });
+    let pod = json!({ "metadata": { "labels": labels }, "spec": { "containers": [{ "name": "api", "image": "localhost/api" }] } });
+    let items = [
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAME } }),
+        json!({
+            "apiVersion": "v1", "kind": "LimitRange", "metadata": metadata("limits"),
+            "spec": { "limits": [{ "type": "Container", "min": { "memory": "100Mi" } }] },
+        }),
+        quota("64Mi"),
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata("api"),
+            "spec": { "replicas": 0, "selector": { "matchLabels": labels }, "template": pod },
+        }),
+    ];
+    json!({ "apiVersion": "v1", "kind": "List", "items": items })
+}
+
+fn quota(memory: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": { "name": "quota", "namespace": NAME },
+        "spec": { "hard": { "limits.memory": memory } },
+    })
+}
+
+fn limited(network: &Network) -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("scenario.yaml");
+    std::fs::write(&file, SHADOW)?;
+    let file = file.display().to_string();
+    let run = |options: &[&str]| network.run(&[options, &["--no-canary", &file]].concat());
+    let refused = |options: &[&str], words: &str, hint: &str| {
+        let ran = run(options);
+        let said = format!("{}{}", ran.outcome, ran.stderr);
+        check(ran.code == Some(4) && said.contains(words) && said.contains(hint), words, &ran)
+    };
+    let larger = ["--memory", "100Mi", "--memory-limit", "100Mi"];
+    refused(&[], "minimum memory usage per Container is 100Mi", "--memory-limit")?;
+    refused(&larger, "exceeded quota: quota", "raise the ResourceQuota")?;
+    assert!(network.applies(&quota("1Gi"), &[]), "the quota is accepted");
+    let ran = Network::wait_for("the quota has room", Duration::from_secs(60), || {
+        let hard =
+            network.kubectl(&["get", "resourcequota", "quota", "-n", NAME, "-o", "jsonpath={.status.hard}"]);
+        hard.contains("1Gi").then(|| run(&larger))
+    });
+    check(ran.code == Some(0), "with room for larger pods it runs", &ran)
 }
 
 /// Policies for the namespaces of runs, and for the pods in them.

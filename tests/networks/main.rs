@@ -71,7 +71,7 @@ fn main() -> ExitCode {
             trials.extend(shadows::trials(&Network::named(name)));
             trials.push(inside::trial(&Network::named(name)));
             trials.push(registry::trial(&Network::named(name)));
-            trials.push(admission::trial(&Network::named(name)));
+            trials.extend(admission::trials(&Network::named(name)));
         }
         None => trials.push(
             Trial::test("wrong surroundings: they need a network that enforces", || Ok(()))

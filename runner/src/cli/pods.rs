@@ -74,6 +74,9 @@ pub struct PodArgs {
     /// Memory request of each pod [default: 16Mi]
     #[arg(long, value_name = "QUANTITY")]
     pub memory: Option<String>,
+    /// Memory limit of each pod; at least its request [default: 64Mi]
+    #[arg(long, value_name = "QUANTITY")]
+    pub memory_limit: Option<String>,
 }
 
 impl PodArgs {
@@ -95,6 +98,7 @@ impl PodArgs {
             ("--cpu", self.cpu.is_some()),
             ("--cpu-limit", self.cpu_limit.is_some()),
             ("--memory", self.memory.is_some()),
+            ("--memory-limit", self.memory_limit.is_some()),
         ];
         first_given(options)
     }
@@ -147,6 +151,7 @@ impl PodArgs {
             cpu_request: self.cpu.clone().unwrap_or_else(|| options.cpu_request.clone()),
             cpu_limit: self.cpu_limit.clone(),
             memory_request: self.memory.clone().unwrap_or_else(|| options.memory_request.clone()),
+            memory_limit: self.memory_limit.clone().unwrap_or_else(|| options.memory_limit.clone()),
             ..options
         })
     }

@@ -63,7 +63,11 @@ pub const CLUSTER_ROLE: &str = include_str!("cluster-role.yaml");
 
 /// What a run can give to pods of whom more is demanded.
 const FOR_PODS: &str = "what is demanded of pods can be given with --pod-label, --pod-annotation, --cpu, --cpu-limit, --memory, \
-                        --priority-class, --runtime-class, and --image for one of a registry that is allowed";
+                        --memory-limit, --priority-class, --runtime-class, and --image for one of a registry that is allowed";
+
+/// What to do about a quota of a namespace that the run does not own.
+const FOR_A_QUOTA: &str = "raise the ResourceQuota for the time of the run, or make the run's pods smaller with --cpu, --cpu-limit, \
+                           --memory and --memory-limit";
 
 /// The same for namespaces.
 const FOR_NAMESPACES: &str =
@@ -130,6 +134,10 @@ pub(super) async fn refused(
     }
     let (object, message) = (object.to_owned(), failure::said(status));
     match needed.resource.as_str() {
+        // So the quota's admission begins its messages; a limit that a quota wants and the pod lacks is "must specify".
+        "pods" if message.contains("exceeded quota: ") => {
+            ClusterError::NotAdmitted { object, message, hint: FOR_A_QUOTA }
+        }
         "pods" => ClusterError::NotAdmitted { object, message, hint: FOR_PODS },
         "namespaces" => ClusterError::NotAdmitted { object, message, hint: FOR_NAMESPACES },
         _ => ClusterError::Rejected { object, message },

@@ -1,14 +1,14 @@
-//! Builds the prober as a static program, packs it into a smaller one, and hands both to the runner, which carries them as bytes:
-//! `flowproof-prober` and `flowproof-prober-packed` in `OUT_DIR`, and for further targets the same names with `-TARGET` behind them.
-//! `probers.rs` there lists them.
+//! Builds the prober as a static program and packs it into a smaller one. The runner embeds both as bytes:
+//! `flowproof-prober` and `flowproof-prober-packed` in `OUT_DIR`, and for further targets the same names with `-TARGET` appended.
+//! `probers.rs`, also in `OUT_DIR`, lists them.
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `FLOWPROOF_PROBER` | a finished prober to carry instead: for cross builds and packagers |
-//! | `FLOWPROOF_PROBER_PACKED` | the same prober, packed already: where programs for its machine cannot be linked, as on macOS |
-//! | `FLOWPROOF_PROBER_TARGET` | the target that it is for, e.g. `x86_64-unknown-linux-musl`; several, with commas, for a cluster of several architectures; the runner's own if unset |
+//! | `FLOWPROOF_PROBER` | a prober that is already built, to embed instead: for cross builds and packagers |
+//! | `FLOWPROOF_PROBER_PACKED` | the same prober, already packed: for machines that cannot link programs for its target, such as macOS |
+//! | `FLOWPROOF_PROBER_TARGET` | the target of the prober, for example `x86_64-unknown-linux-musl`; several, with commas, for a cluster of several architectures; the runner's own if unset |
 //!
-//! The same sources give the same bytes wherever they lie: paths are remapped and nothing of the outer build's
+//! The same sources give the same bytes in any directory: paths are remapped, and nothing of the outer build's
 //! environment gets in.
 
 use lzma_rust2::{LzmaOptions, LzmaWriter};
@@ -73,7 +73,7 @@ fn write(name: &Path, bytes: &[u8]) -> Result<(), String> {
     fs::write(name, bytes).map_err(|error| format!("{} cannot be written: {error}", name.display()))
 }
 
-/// A finished program that a variable names.
+/// A built program that a variable names.
 fn given(variable: &str) -> Option<PathBuf> {
     let given = PathBuf::from(env::var_os(variable)?);
     println!("cargo::rerun-if-changed={}", given.display());
@@ -102,7 +102,7 @@ struct Build<'a> {
 enum Linker {
     /// This machine's C compiler.
     OfTheMachine,
-    /// The one that comes with rustc, which links for every architecture.
+    /// The linker that comes with rustc, which links for every architecture.
     OfRustc,
 }
 
@@ -129,11 +129,11 @@ impl<'a> Build<'a> {
         Ok(self.built("prober-target", "prober", "flowproof-prober"))
     }
 
-    /// The program that unpacks what it carries, which is this.
+    /// The program that carries this compressed prober and unpacks it.
     fn unpack(&self, compressed: &Path) -> Result<PathBuf, String> {
         let sources = ["Cargo.toml", "Cargo.lock", "build.rs", "src"];
         self.watch(&sources.map(|source| format!("prober/unpack/{source}")));
-        // It starts itself, so that nobody would relocate it; and where rustc brings a C library's start code, it must not.
+        // The program has start code of its own, so nothing would relocate it, and rustc must not add a C library's start code.
         let mut flags = vec!["-Crelocation-model=static"];
         flags.extend(self.target.ends_with("-musl").then_some("-Clink-self-contained=no"));
         let mut cargo = self.cargo("prober/unpack/Cargo.toml", "unpack-target", &flags)?;
@@ -192,7 +192,7 @@ fn flags(root: &Path, target_dir: &Path) -> Vec<String> {
         .map(PathBuf::from)
         .or_else(|| env::home_dir().map(|home| home.join(".cargo")));
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
-    // The last prefix that matches wins, so the target directory comes after the root that may hold it.
+    // The last prefix that matches wins, so the target directory comes after the root, which may contain it.
     let prefixes = [
         cargo_home.map(|path| (path, "/cargo")),
         Some((root.to_owned(), "/flowproof")),
@@ -204,7 +204,7 @@ fn flags(root: &Path, target_dir: &Path) -> Vec<String> {
     flags
 }
 
-/// Takes away what the outer cargo and the caller set for the outer build (wrappers, flags, profiles, target
+/// Removes what the outer cargo and the caller set for the outer build (wrappers, flags, profiles, target
 /// directories), and keeps what a build needs to find registries and to share the outer build's jobs.
 fn clear_environment(cargo: &mut Command) {
     const KEPT: [&str; 6] =

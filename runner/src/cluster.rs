@@ -1,6 +1,6 @@
-//! What a run needs of a place where it can happen: the [`Cluster`] trait, implemented by `kube` and by `local`.
+//! What a run needs from a backend: the [`Cluster`] trait, implemented by `kube` and by `local`.
 //!
-//! Everything here speaks of *real* names: the run has already given every namespace its suffix and rewritten the
+//! Everything here uses *real* names: the run has already given every namespace its suffix and rewritten the
 //! manifests. A backend knows nothing of scenarios, flows or verdicts.
 
 use async_trait::async_trait;
@@ -23,8 +23,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// for and what it saw last. All methods may be called from several tasks at once.
 #[async_trait]
 pub trait Cluster: Send + Sync {
-    /// Describes the cluster: reads only, creates nothing. The first call of every run; it fails when the cluster cannot be
-    /// reached or when a permission that a run needs is missing (all missing ones are named).
+    /// Describes the cluster: reads only, creates nothing. The first call of every run. It fails if the cluster cannot be
+    /// reached or if a permission that a run needs is missing (the error names all missing ones).
     async fn describe(&self) -> Result<ClusterInfo, ClusterError>;
 
     /// Creates the namespaces, Services and pods of one lane, all at once, and returns when every prober can be attached.
@@ -32,7 +32,7 @@ pub trait Cluster: Send + Sync {
     /// The pods come back in the order of `lane.pods`, the Services in that of `lane.services`.
     async fn deploy(&self, lane: &Lane) -> Result<Deployed, ClusterError>;
 
-    /// Opens a stream to the prober of a pod: wire protocol on both halves. May be called again when a stream was lost;
+    /// Opens a stream to the prober of a pod: wire protocol on both halves. May be called again after a stream was lost;
     /// the prober then drops the older one.
     async fn attach(&self, pod: &PodName) -> Result<Box<dyn Stream>, ClusterError>;
 
@@ -57,7 +57,7 @@ pub trait Cluster: Send + Sync {
     /// Fails with [`ClusterError::Unsupported`] when the cluster does not serve a kind.
     async fn serves(&self, api_version: &str, kind: &str) -> Result<(), ClusterError>;
 
-    /// Reads what a shadow takes of a live workload. Creates nothing; fails when the workload is not there, or cannot have a
+    /// Reads what a shadow takes from a live workload. Creates nothing; fails if the workload does not exist or cannot have a
     /// shadow.
     async fn template(&self, of: &Like) -> Result<Template, ClusterError> {
         Err(nothing_live(&format!("there is no {of}")))
@@ -68,8 +68,8 @@ pub trait Cluster: Send + Sync {
         Err(nothing_live("there are no policies but those of scenarios"))
     }
 
-    /// Removes a lane: all its namespaces with all that is in them, and its shadows with what holds them. Returns when deletion was accepted for all of them and,
-    /// with [`Wait::UntilGone`], when they are gone.
+    /// Removes a lane: all its namespaces with everything in them, and its shadows with their holders. Returns when the deletion of
+    /// all of them was accepted or, with [`Wait::UntilGone`], when they are gone.
     async fn remove(&self, lane: &Lane, wait: Wait) -> Result<(), ClusterError>;
 }
 
@@ -81,7 +81,7 @@ fn nothing_live(what: &str) -> ClusterError {
     }
 }
 
-/// What a shadow takes of a live workload's pod template.
+/// What a shadow takes from a live workload's pod template.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Template {
     /// Labels of its pods, without those that name one generation or one pod.
@@ -120,7 +120,7 @@ pub struct Accepted {
     pub at: Instant,
 }
 
-/// What a cluster says of itself.
+/// What a cluster reports about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClusterInfo {
     /// `kube` or `local`.
@@ -131,11 +131,11 @@ pub struct ClusterInfo {
     pub server: String,
     /// Version of Kubernetes, or of flowproof for `local`.
     pub version: String,
-    /// The network plugin, as far as it can be told (`calico v3.30.1`), or "unknown".
+    /// The network plugin, if it is recognized (`calico v3.30.1`), or "unknown".
     pub cni: String,
     /// All nodes, by name.
     pub nodes: Vec<NodeInfo>,
-    /// What a user should know about how the run uses it, a line each.
+    /// What a user should know about how the run uses it, one line each.
     pub notes: Vec<String>,
 }
 
@@ -154,7 +154,7 @@ pub struct NodeInfo {
     pub unusable: Option<String>,
     /// Version of its kubelet.
     pub version: String,
-    /// Its operating system, as far as it is told.
+    /// Its operating system, if it is reported.
     pub os_image: String,
     /// Version of its kernel.
     pub kernel: String,
@@ -173,7 +173,7 @@ pub struct Lane {
     pub pods: Vec<PodSpec>,
     /// The Services.
     pub services: Vec<ServiceSpec>,
-    /// How long the deployment may make no headway: as long as pods come up, the others are waited for.
+    /// How long the deployment may make no headway. As long as some pods come up, the others are waited for.
     pub without_headway: Duration,
 }
 
@@ -186,7 +186,7 @@ pub struct PodSpec {
     pub run: String,
     /// Labels of the scenario; the backend adds [`RUN_LABEL`].
     pub labels: Labels,
-    /// Becomes its container ports; the prober is told by the run, not by the backend.
+    /// Becomes its container ports. What to listen on, the prober learns from the run, not from the backend.
     pub listens: Vec<NamedListener>,
     /// The node on which it must run, decided by the run.
     pub node: String,
@@ -216,7 +216,7 @@ impl Lane {
         self.pods.iter().filter_map(holder).collect()
     }
 
-    /// What it leaves in the cluster when nobody removes it, in words.
+    /// What it leaves in the cluster if nobody removes it, in words.
     pub fn traces(&self) -> Vec<String> {
         let holders =
             self.holders().into_iter().map(|holder| format!("deployment {holder} with its shadows"));
@@ -261,10 +261,10 @@ pub const RUN_LABEL: &str = "flowproof.dev/run";
 /// Label of every object that a run creates: `flowproof`.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
-/// Why a cluster could not do what was asked. The variants differ in whose fault it is.
+/// Why a cluster could not do what was asked. The variants say whose fault it is.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// No way to it: no configuration, no connection, TLS, time-out.
+    /// It cannot be reached: no configuration, no connection, a TLS error, a timeout.
     #[error("{what}")]
     Unreachable {
         /// What was tried and how it failed.
@@ -275,10 +275,10 @@ pub enum ClusterError {
     /// Permissions are missing.
     #[error("the cluster forbids {}", missing.join(", "))]
     Forbidden {
-        /// Verb and resource each (`create namespaces`).
+        /// Each as verb and resource (`create namespaces`).
         missing: Vec<String>,
     },
-    /// The API server refused an object: its own words.
+    /// The API server rejected an object, with its own message.
     #[error("{object} was rejected: {message}")]
     Rejected {
         /// Kind and name.
@@ -286,7 +286,7 @@ pub enum ClusterError {
         /// The API server's message.
         message: String,
     },
-    /// The cluster's admission (a policy, a webhook, a quota, Pod Security) refused an object of the run: its own words.
+    /// The cluster's admission (a policy, a webhook, a quota, Pod Security) rejected an object of the run, with its own message.
     #[error("{object} was not admitted: {message}")]
     NotAdmitted {
         /// Kind and name.
@@ -296,14 +296,14 @@ pub enum ClusterError {
         /// What would help.
         hint: &'static str,
     },
-    /// A pod did not come up: why, as far as the cluster tells (image missing, node down, quota …).
+    /// A pod did not come up, and why, as far as the cluster reports it (image missing, node down, quota …).
     #[error("pod {pod}{} did not start: {why}", node.as_ref().map_or(String::new(), |node| format!(" on {node}")))]
     PodFailed {
         /// Real name.
         pod: PodName,
         /// Its node, once it has one.
         node: Option<String>,
-        /// Reason and message of what holds it up.
+        /// Reason and message of what prevents it.
         why: String,
         /// What would help.
         hint: String,

@@ -3,9 +3,9 @@
 //! | module | job |
 //! |---|---|
 //! | [`cli`] | the command line: arguments, exit codes |
-//! | [`cluster`] | what a run needs of a place where it can happen |
-//! | [`kube`] | any Kubernetes cluster as such a place |
-//! | [`local`] | namespaces on this machine as such a place |
+//! | [`cluster`] | what a run needs from a backend |
+//! | [`kube`] | the backend for any Kubernetes cluster |
+//! | [`local`] | the backend of network namespaces on this machine |
 //! | [`check`] | what a cluster enforces, by node and by capability |
 //! | [`faults`] | what a suite of scenarios catches |
 //! | [`diagnose`] | which known fault a red run looks like |

@@ -1,7 +1,7 @@
 //! The runner's end of one prober's stream: handshake, resumption, clock offset, and the times of the run.
 //!
-//! A link outlives its streams: when one is lost it attaches again and takes up the record where it stopped. What the
-//! prober must listen on and try is kept as a wish ([`Wish`]) and said again to a prober that was restarted.
+//! A link outlives its streams: when one is lost, it attaches again and resumes the record where it stopped. What the
+//! prober must listen on and try is kept as a wish ([`Wish`]) and sent again on every new stream.
 
 use crate::cluster::{Cluster, ClusterError, PodName, Stream};
 use flowproof_core::{
@@ -24,17 +24,17 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 
-/// Opening a stream through the API server takes milliseconds; a slow one, seconds.
+/// Opening a stream through the API server takes milliseconds, or seconds if the API server is slow.
 const ATTACH_DEADLINE: Duration = Duration::from_secs(15);
-/// A prober speaks first, at once.
+/// A prober says hello first, as soon as the stream is open.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
-/// Reports come every 100 ms, in a watch every 500 ms. A stream on which nothing came for this long is dead, or its prober is
+/// Reports come every 100 ms, in a watch every 500 ms. If nothing came for this long, the stream is dead or its prober is
 /// stopped.
 const SILENCE_DEADLINE: Duration = Duration::from_secs(3);
-/// The offset of the clocks is measured this often, and what came is acknowledged: every message goes through the API server, the
-/// kubelet and the container runtime.
+/// How often the clock offset is measured and reports are acknowledged. Not more often, because every message goes through the API
+/// server, the kubelet and the container runtime.
 const PING_EVERY: Duration = Duration::from_secs(1);
-/// Pause before attaching again, doubled up to the longest.
+/// Pause before attaching again; doubled each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -47,21 +47,21 @@ pub struct Wish {
     pub flows: Option<(Arc<Vec<FlowSpec>>, Pace)>,
 }
 
-/// What a link needs to know.
+/// What a link is made of.
 pub struct LinkSpec {
     /// Where the pod runs.
     pub cluster: Arc<dyn Cluster>,
     /// The pod.
     pub pod: PodName,
-    /// Index under which the news are sent.
+    /// The index with which news are sent.
     pub index: usize,
-    /// Goes into every nonce of the lane.
+    /// Part of every nonce of the lane.
     pub nonce: u64,
     /// Zero of the run's clock.
     pub zero: Instant,
 }
 
-/// Keeps a prober attached until the wish's sender or the news' receiver is dropped, or the pod is gone.
+/// Keeps a prober attached until the sender of wishes or the receiver of news is dropped, or the pod is gone.
 pub async fn keep(
     spec: LinkSpec,
     mut wish: watch::Receiver<Wish>,
@@ -99,7 +99,7 @@ pub async fn keep(
     }
 }
 
-/// Returns when nobody wishes anything any more.
+/// Returns when the sender of wishes is dropped.
 async fn closed(wish: &mut watch::Receiver<Wish>) {
     while wish.changed().await.is_ok() {}
 }
@@ -112,17 +112,22 @@ struct Known {
     clock: Clock,
 }
 
-/// The offset from a prober's clock to the run's: the measurement with the shortest round trip wins.
+/// Converts a prober's times to moments of the run.
+///
+/// A prober reads its clock somewhere between the ping and the pong, and the middle of the two is taken. So the error is half a round
+/// trip at most, and measurements with a short round trip are preferred.
 #[derive(Default)]
 struct Clock {
+    /// What to add to the prober's microseconds.
     offset_us: i64,
+    /// The shortest round trip so far.
     round_trip: Option<Duration>,
 }
 
 impl Clock {
     fn measured(&mut self, sent: Moment, received: Moment, prober_us: u64) {
         let round_trip = received.since(sent);
-        // Clocks drift: a measurement that is not much worse than the best replaces it.
+        // Clocks drift, so a new offset replaces the old one even if its round trip is up to twice the shortest.
         if self.round_trip.is_none_or(|best| round_trip <= best * 2) {
             self.offset_us = i64::midpoint(sent.0, received.0) - prober_us.cast_signed();
             self.round_trip = Some(self.round_trip.map_or(round_trip, |best| best.min(round_trip)));
@@ -173,6 +178,7 @@ impl Session {
         session.restarted = known.instance.is_some_and(|before| before != instance);
         if known.instance != Some(instance) {
             *known = Known { instance: Some(instance), ..Known::default() };
+            // Until the first pong the offset is a guess: that the hello took no time. The long round trip lets any ping replace it.
             let now = now(spec.zero);
             known.clock.measured(now - HELLO_DEADLINE, now, at_us);
             known.clock.offset_us = now.0 - at_us.cast_signed();
@@ -258,7 +264,7 @@ impl Session {
         }
     }
 
-    /// Tells the prober what changed between what it was told and what is wished.
+    /// Sends the prober what has changed between the last wish that was sent and this one.
     async fn tell(&mut self, said: &mut Wish, wish: Wish) -> Result<(), String> {
         if said.listeners != wish.listeners {
             self.say(&Command::Listen { listeners: wish.listeners.clone() }).await?;
@@ -312,12 +318,12 @@ impl Session {
     }
 }
 
-/// The moment that it is.
+/// The current moment of the run.
 pub fn now(zero: Instant) -> Moment {
     Moment(0) + zero.elapsed()
 }
 
-/// Turns the times of a report into moments of the run.
+/// Converts the times of a report to moments of the run.
 fn in_run_time(report: Report, clock: &Clock) -> news::Report {
     let source = |span: flowproof_wire::SourceSpan| {
         let run = SourceRun {

@@ -1,4 +1,4 @@
-//! Shows what is wrong with files: the place, the line, a caret, the message, the hint. Legible without colour.
+//! Shows what is wrong with files: the place, the line, a caret, the message, the hint. Legible without color.
 
 use flowproof_core::text::{Position, Problem, Severity};
 use std::{
@@ -9,7 +9,7 @@ use std::{
 /// What is wrong with a file, or why there is nothing to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileProblems {
-    /// The path leads to nothing that can be read.
+    /// There is nothing at the path that can be read.
     Unreadable {
         /// The path, as it was given.
         path: String,
@@ -18,7 +18,7 @@ pub enum FileProblems {
         /// What would help.
         hint: Option<String>,
     },
-    /// The file was read and something in it is wrong.
+    /// The file was read, and something in it is wrong.
     Wrong {
         /// What is wrong, sorted by place.
         problems: Vec<Problem>,
@@ -71,10 +71,10 @@ impl fmt::Display for FileProblems {
     }
 }
 
-/// How many problems of one file are shown; whoever has more looks at the first ones anyway.
+/// How many problems of one file are shown; nobody reads more of them anyway.
 const MOST_SHOWN: usize = 100;
 
-/// How many characters of a line are shown; a longer one is cut around the place.
+/// How many characters of a line are shown; a longer line is cut around the place.
 const WIDTH: usize = 120;
 
 fn show(f: &mut fmt::Formatter<'_>, problem: &Problem, texts: &BTreeMap<String, String>) -> fmt::Result {
@@ -125,14 +125,14 @@ fn excerpt(
     writeln!(f, "{:gutter$} | {}", "", format!("{blank}{carets} {label}").trim_end())
 }
 
-/// A line as it is shown: tabs as four spaces, control characters made harmless.
+/// A line as it is shown: tabs as four spaces, control characters replaced.
 fn visible(line: &str) -> String {
     let mut shown = String::new();
     for c in line.trim_end().chars() {
         match c {
             '\t' => shown.push_str("    "),
             c if c.is_control() => shown.push('\u{fffd}'),
-            // Marks that reorder the text around them.
+            // Characters that reorder the text around them.
             '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
                 shown.push('\u{fffd}');
             }
@@ -142,7 +142,7 @@ fn visible(line: &str) -> String {
     shown
 }
 
-/// How many columns a text takes up on a terminal, roughly: East Asian characters and emoji take two.
+/// Roughly how many columns a text takes up on a terminal: East Asian characters and emoji take two.
 fn columns(text: &str) -> usize {
     text.chars()
         .map(|c| match c {

@@ -19,16 +19,16 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// The file of known deviations, which stands beside scenarios and is none.
+/// The file of known deviations, which is beside scenarios but is not one of them.
 pub const KNOWN_DEVIATIONS: &str = "known-deviations.yaml";
 
 /// Namespace and name of the pod that belongs to nobody, beside those of manifests.
 const STRANGER: &str = "stranger";
 
-/// Characters of a claim that may name files; the rest of its words fit beside them.
+/// How many characters of a claim may name files, so that the rest of its words fit.
 const MOST_OF_A_CLAIM: usize = 150;
 
-/// The folders whose files scenarios refer to.
+/// Folders with files that scenarios refer to.
 const REFERRED_TO: [&str; 2] = ["policies", "manifests"];
 
 /// Path and text of shipped scenarios.
@@ -93,10 +93,10 @@ pub const SHIPPED: &[(&str, &str)] = shipped![
 /// The known deviations of the shipped scenarios.
 const SHIPPED_DEVIATIONS: &str = include_str!("../../scenarios/known-deviations.yaml");
 
-/// Reads the scenarios of all paths, or the shipped ones when there is no path; the problems of all files come at once.
+/// Reads the scenarios of all paths, or the shipped ones if there is no path. Fails with the problems of all files.
 ///
-/// A directory stands for every `*.yaml` and `*.yml` below it, sorted by path. In it, folders named `policies` or `manifests`, names
-/// that start with `_` or `.`, and [`KNOWN_DEVIATIONS`] are passed over; links to directories are not followed. A file that is
+/// A directory means every `*.yaml` and `*.yml` below it, sorted by path. In it, folders named `policies` or `manifests`, names
+/// that start with `_` or `.`, and [`KNOWN_DEVIATIONS`] are ignored; links to directories are not followed. A file that is
 /// named twice is read once.
 pub fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>, Vec<FileProblems>> {
     if paths.is_empty() {
@@ -140,9 +140,9 @@ pub fn shipped() -> Result<Vec<Scenario>, Vec<FileProblems>> {
     if problems.is_empty() { Ok(scenarios) } else { Err(problems) }
 }
 
-/// Reads the known deviations that go with the scenarios of these paths: of each directory, and of each file's directory,
-/// the file [`KNOWN_DEVIATIONS`] in it or in the nearest one above that has it; of no path, the shipped ones. The shipped ones that name
-/// a fault go with every scenario.
+/// Reads the known deviations that apply to the scenarios of these paths: for each directory, and for the directory of each file,
+/// the file [`KNOWN_DEVIATIONS`] in it or in the nearest directory above that has one. Without a path, these are the shipped ones. The
+/// shipped ones that name a fault apply to all scenarios.
 pub fn known_deviations(paths: &[PathBuf]) -> Result<Vec<Deviation>, Vec<FileProblems>> {
     let faults: Vec<&str> = Fault::all().map(|fault| fault.info().name).collect();
     let mut problems = Vec::new();
@@ -166,13 +166,13 @@ pub fn known_deviations(paths: &[PathBuf]) -> Result<Vec<Deviation>, Vec<FilePro
     if problems.is_empty() { Ok(found) } else { Err(problems) }
 }
 
-/// The file of known deviations that goes with a path.
+/// The file of known deviations that applies to a path.
 fn deviations_for(path: &Path) -> Option<PathBuf> {
     let directory = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
     directory.ancestors().map(|above| above.join(KNOWN_DEVIATIONS)).find(|file| file.exists())
 }
 
-/// The files that a path stands for.
+/// The scenario files that a path means.
 fn find(path: &Path) -> Result<Vec<PathBuf>, FileProblems> {
     let kind = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if !kind.is_dir() {
@@ -249,7 +249,7 @@ fn load_manifests(path: &Path, texts: &mut BTreeMap<String, String>) -> Result<V
     files.iter().map(|file| load(file).map_err(|why: String| format!("{}: {why}", file.display()))).collect()
 }
 
-/// Makes a scenario of manifests alone: their workloads and a stranger, and whatever the policies say. `-` is standard input.
+/// Makes a scenario from manifests alone: their workloads, a stranger, and whatever the policies say. `-` is standard input.
 pub fn of_manifests(paths: &[PathBuf], namespace: Option<&str>) -> Result<Scenario, FileProblems> {
     let shown: Vec<String> = paths
         .iter()
@@ -296,15 +296,15 @@ pub fn of_manifests(paths: &[PathBuf], namespace: Option<&str>) -> Result<Scenar
         Ok(scenario) => scenario,
         Err(problems) => return Err(FileProblems::Wrong { problems, texts }),
     };
-    // An application asks for names and goes through Services. Which there are is known now, and a glob must match something.
+    // An application resolves names and uses Services. A glob must match something, so each line is added only if it will.
     let mut ways = vec!["any -> cluster-dns"];
     ways.extend((!pods.topology.services.is_empty()).then_some("any -> service any"));
     let all = scenario(json!({ "policy": ways, "otherwise": "policy" }));
-    // Of an application that has too many flows with these, the flows between pods alone.
+    // If that makes too many flows, only those between pods are left.
     Ok(parse::scenario(name, all.as_bytes(), load).unwrap_or(pods))
 }
 
-/// Names files within a claim, which has few characters.
+/// Names files within a claim, whose length is limited.
 fn in_short(files: &[String]) -> String {
     let all = files.join(", ");
     if all.chars().count() <= MOST_OF_A_CLAIM { all } else { counted(files.len(), "path", "paths") }
@@ -314,13 +314,13 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == STDIN
 }
 
-/// The bytes of a file, one more than the limit at most: the parser then says that there are too many.
+/// The bytes of a file, up to one more than the limit, so that the parser reports a file that is too large.
 pub(crate) fn contents(path: &Path) -> io::Result<Vec<u8>> {
     at_most(path, MAX_FILE_BYTES)
 }
 
 fn at_most(path: &Path, most: usize) -> io::Result<Vec<u8>> {
-    // Opening a pipe that nobody writes to would wait for ever.
+    // Opening a pipe that nobody writes to would wait forever.
     let kind = fs::metadata(path)?;
     if kind.is_dir() {
         return Err(io::Error::other("it is a directory"));
@@ -333,7 +333,7 @@ fn at_most(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The text of a file as problems show it; nothing of what is no text at all.
+/// The text of a file as problems show it; empty if it is not text.
 fn text(bytes: &[u8]) -> String {
     if bytes.contains(&0) {
         return String::new();
@@ -354,7 +354,7 @@ pub(crate) fn why(error: &io::Error) -> String {
     }
 }
 
-/// The path without `.` and without `x/..`, for people; it is not the one that is opened.
+/// The path without `.` and without `x/..`, for display only: the file is opened by the original path.
 fn tidy(path: &Path) -> PathBuf {
     let mut tidy = PathBuf::new();
     for component in path.components() {

@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The path that stands for stdin.
+/// The path that means stdin.
 pub const STDIN: &str = "-";
 
 /// What was read.
@@ -25,7 +25,7 @@ pub const STDIN: &str = "-";
 pub struct Sources {
     /// Scenarios.
     pub scenarios: Vec<Scenario>,
-    /// What plain manifests say, when there are any.
+    /// What plain manifests say, if there are any.
     pub snapshot: Option<Snapshot>,
     /// What is wrong with the manifests.
     pub problems: Vec<Problem>,
@@ -34,7 +34,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Reads all paths, or the shipped scenarios when there is none. A path without a scenario is one of manifests; in a
+    /// Reads all paths, or the shipped scenarios if there is none. A path without a scenario is one of manifests; in a
     /// directory of manifests every `*.yaml`, `*.yml` and `*.json` counts.
     pub fn read(paths: &[PathBuf]) -> Result<Self, Vec<FileProblems>> {
         let mut wrong = Vec::new();
@@ -71,7 +71,7 @@ impl Sources {
         Self { scenarios: Vec::new(), snapshot: Some(snapshot), problems, texts }
     }
 
-    /// Problems with the texts that they are about, as they are shown; one entry for each file.
+    /// Problems together with the texts that they are about, as they are shown; one entry for each file.
     pub fn shown(&self, problems: &[Problem]) -> Vec<FileProblems> {
         let mut files: Vec<(String, Vec<Problem>)> = Vec::new();
         for problem in problems {
@@ -136,7 +136,7 @@ fn classify(path: &Path) -> Result<Class, FileProblems> {
             hint: Some("they are *.yaml, *.yml or, for manifests, *.json".to_owned()),
         });
     }
-    // Without a kind it is a scenario that lacks its first line, or nothing at all: its own reader says so best.
+    // Without a kind it is a scenario that lacks its first line, or nothing at all. The reader of scenarios has the best message for that.
     let manifests = files.iter().any(|(_, bytes)| {
         bytes.split(|byte| *byte == b'\n').any(|line| {
             let line = line.trim_ascii();
@@ -149,7 +149,7 @@ fn classify(path: &Path) -> Result<Class, FileProblems> {
     Ok(if manifests { Class::Manifests(files) } else { Class::Scenarios })
 }
 
-/// What comes on standard input, one byte more than the limit at most: the parser then says that there are too many.
+/// Standard input, up to one byte more than the limit, so that the parser reports an input that is too large.
 pub(crate) fn stdin() -> io::Result<Vec<u8>> {
     all_of(io::stdin().lock())
 }
@@ -160,7 +160,7 @@ fn all_of(source: impl io::Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The files that a path of manifests stands for: itself, or all manifests below a directory, sorted by path.
+/// The files that a path of manifests means: itself, or all manifests below a directory, sorted by path.
 pub(crate) fn manifest_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     if !fs::metadata(path)?.is_dir() {
         return Ok(vec![path.to_owned()]);

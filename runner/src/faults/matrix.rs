@@ -14,11 +14,11 @@ pub struct Matrix {
     pub schema: &'static str,
     /// Version of flowproof.
     pub flowproof: &'static str,
-    /// How long all of it took.
+    /// How long everything took.
     pub took_ms: u64,
     /// The scenarios, in order.
     pub scenarios: Vec<Row>,
-    /// The faults, in the order of the catalogue.
+    /// The faults, in the order of the catalog.
     pub faults: Vec<Column>,
 }
 
@@ -35,7 +35,7 @@ pub struct Row {
     pub catches: usize,
 }
 
-/// A fault, and how it fared.
+/// A fault, and what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Column {
     /// Which.
@@ -48,18 +48,18 @@ pub struct Column {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "result")]
 pub enum Cell {
-    /// Some flow did not do what the scenario expects.
+    /// At least one flow did not do what the scenario expects.
     Caught {
-        /// Those of the first step in which that happened.
+        /// The flows of the first step in which that happened.
         by: Vec<Catch>,
     },
     /// It was played, and everything matched.
     Unnoticed,
-    /// It was not played: the scenario leads to the same rules in the kernel with the fault and without.
+    /// It was not played, because the scenario leads to the same rules in the kernel with the fault and without it.
     SameRules,
     /// It was played, and neither everything matched nor anything mismatched.
     Unclear {
-        /// What is in the way.
+        /// What prevents a result.
         why: String,
     },
     /// It was not played, because another scenario had caught the fault.
@@ -99,7 +99,7 @@ impl Column {
         self.catches().next().is_none()
     }
 
-    /// Whether it is wrong: what the API leaves open is no fault, whoever fails to notice it.
+    /// Whether it is wrong. What the API leaves open is not, so no suite has to notice it.
     pub fn is_wrong(&self) -> bool {
         self.fault.effect != Effect::Neither
     }
@@ -111,7 +111,7 @@ impl Matrix {
         self.faults.iter().filter(|column| column.is_wrong() && column.survives())
     }
 
-    /// The scenarios that took part, were played with every fault that they touch, and catch nothing.
+    /// The scenarios that took part, were played with every fault that affects them, and catch nothing.
     pub fn vacuous(&self) -> impl Iterator<Item = &Row> {
         let left_out =
             |at: usize| self.faults.iter().any(|column| column.cells.get(at) == Some(&Cell::LeftOut));

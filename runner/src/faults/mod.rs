@@ -1,8 +1,8 @@
 //! What a suite of scenarios catches: every scenario is played in local clusters that each have one fault of a real plugin.
 //!
-//! The correct engine comes first, and must match everything. It keeps the states of the API that each scenario led to; a
-//! fault that would have led to the same rules in every kernel at every moment cannot be seen by that scenario, and the play
-//! is spared. All others are played, each in a local cluster of its own, many side by side: a play is mostly waiting.
+//! The correct engine comes first, and must match everything. It keeps the states of the API that each scenario led to. If a
+//! fault would have led to the same rules in every kernel at every moment, that scenario cannot notice it and is not played with
+//! it. All others are played, each in a local cluster of its own, many side by side, because a play is mostly waiting.
 //!
 //! | module | job |
 //! |---|---|

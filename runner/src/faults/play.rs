@@ -22,16 +22,16 @@ use std::{
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-/// The engine enforces within milliseconds, so that a flow which agrees for this long has settled.
+/// The engine enforces within milliseconds, so a flow that agrees for this long has settled.
 const HOLD: Duration = Duration::from_millis(250);
 
-/// From one attempt of a flow to the next.
+/// Time from one attempt of a flow to the next.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long the correct engine may take, which costs nothing unless this machine is overloaded.
+/// How long the correct engine may take. It takes this long only if the machine is overloaded.
 const SETTLE_CORRECT: Duration = Duration::from_secs(15);
 
-/// A play takes some seconds, and each wait in it has a limit; one that goes on for so long will not end.
+/// A play takes some seconds, and each wait in it has a limit; one that takes this long will not end.
 const PLAY_WITHIN: Duration = Duration::from_secs(180);
 
 /// What is played, and how.
@@ -45,14 +45,14 @@ pub struct Options {
     pub depth: Depth,
     /// How long flows may take to settle with a fault. A flow that has not settled by then is a catch.
     pub settle: Duration,
-    /// Of every local cluster; its fault is left out of account.
+    /// The options of every local cluster; their fault is ignored.
     pub local: LocalOptions,
 }
 
-/// How much is played of a matrix.
+/// How much of a matrix is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// Every fault with every scenario that may tell.
+    /// Every fault with every scenario that may notice it.
     All,
     /// Every fault until a scenario catches it.
     FirstCatch,
@@ -82,7 +82,7 @@ pub enum Event {
 /// Why there is no matrix.
 #[derive(Debug)]
 pub enum Trouble {
-    /// The correct engine does not match these scenarios: what they did.
+    /// The correct engine does not match these scenarios, and what they did.
     Wrong(Vec<Outcome>),
     /// The local cluster does not work.
     Cluster(ClusterError),
@@ -123,7 +123,7 @@ pub async fn play(
     })
 }
 
-/// Plays every scenario in a correct cluster; returns with each the faults that would have made a difference.
+/// Plays every scenario in a correct cluster; returns for each the faults that would have made a difference.
 async fn correct(scenarios: &[Scenario], options: &Options) -> Result<(Vec<Row>, Vec<Vec<Fault>>), Trouble> {
     let local = LocalOptions { fault: None, keep_states: true, ..options.local.clone() };
     let plays = scenarios.iter().map(|scenario| one(scenario.clone(), local.clone(), SETTLE_CORRECT));
@@ -144,7 +144,7 @@ async fn correct(scenarios: &[Scenario], options: &Options) -> Result<(Vec<Row>,
     if wrong.is_empty() { Ok((rows, telling)) } else { Err(Trouble::Wrong(wrong)) }
 }
 
-/// Plays every fault with the scenarios that may tell; several at the same time.
+/// Plays every fault with the scenarios that may notice it, several at the same time.
 async fn with_faults(
     scenarios: &[Scenario],
     options: &Options,
@@ -177,7 +177,7 @@ async fn with_faults(
             let count = |wanted: fn(&Cell) -> bool| cells.iter().filter(|cell| wanted(cell)).count();
             let catches = count(|cell| matches!(cell, Cell::Caught { .. }));
             let played = catches + count(|cell| matches!(cell, Cell::Unnoticed | Cell::Unclear { .. }));
-            // Who does not listen any more does not want to know.
+            // If nobody receives events any more, nobody needs them.
             let _ = tell.send(Event::Done { fault: *fault, catches, played });
             Ok::<_, ClusterError>(cells)
         }
@@ -185,7 +185,7 @@ async fn with_faults(
     try_join_all(faults).await
 }
 
-/// Plays in turn until one catches; the others are left out.
+/// Plays scenarios in turn until one catches the fault; the others are left out.
 async fn until_caught(
     plays: impl Iterator<Item = impl Future<Output = Result<Cell, ClusterError>>>,
 ) -> Result<Vec<Cell>, ClusterError> {
@@ -227,7 +227,7 @@ async fn in_own_cluster(
         timeout: Some(PLAY_WITHIN),
         ..Settings::local(Duration::ZERO)
     };
-    // Nobody listens: the matrix has its own progress. Known deviations are those of other networks: none counts here.
+    // Nobody receives the run's progress, because the matrix has its own. Known deviations are about other networks: none counts here.
     let (teller, _) = mpsc::unbounded_channel();
     let context = Context::new(settings, Teller(teller), CancellationToken::new());
     let judged = run::run(Arc::clone(&cluster) as _, vec![scenario], context, Live::default()).await?;
@@ -240,7 +240,7 @@ async fn in_own_cluster(
 fn cell(outcome: &Outcome, fault: Fault) -> Cell {
     let late_counts = fault.info().category == Category::Time;
     let caught = |flow: &FlowOutcome| {
-        // Late without a reason to be late is an overloaded machine.
+        // If the fault delays nothing, a flow that is late means that the machine is overloaded.
         flow.verdict == Kind::Mismatched && (late_counts || flow.reason != Reason::TooLate)
     };
     let steps = outcome.scenarios.iter().flat_map(|played| played.steps.iter().chain(&played.restore));

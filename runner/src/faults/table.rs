@@ -5,7 +5,7 @@ use crate::{local::fault::FaultInfo, report::counted, run::duration_text};
 use comfy_table::Table;
 use std::{fmt::Write as _, time::Duration};
 
-/// The matrix: one line for each fault, a column for each scenario, the flow that gives it away, and what it amounts to.
+/// The matrix: one line for each fault, a column for each scenario, the flow that catches it, and a summary.
 pub fn text(matrix: &Matrix) -> String {
     let mut text = String::new();
     for (number, row) in matrix.scenarios.iter().enumerate() {
@@ -46,7 +46,7 @@ fn sign(cell: &Cell) -> &'static str {
     }
 }
 
-/// The first scenario that catches a fault, and the flow by which it does.
+/// The first scenario that catches a fault, and the flow that does.
 fn first_catch(column: &Column) -> String {
     let mut catches = column.catches();
     let Some((scenario, by)) = catches.next() else {

@@ -6,10 +6,10 @@ use comfy_table::Table;
 use flowproof_core::tools::compare::{Change, Comparison, Effect, Seen};
 use std::{fmt::Write, time::Duration};
 
-/// Up to this many flows of one effect are listed; a network that enforces nothing would fill the screen.
+/// Up to this many flows of one effect are listed, because a network that enforces nothing would fill the screen.
 const MOST_LISTED: usize = 50;
 
-/// The comparison as text; its first line says what it amounts to.
+/// The comparison as text; its first line is the summary.
 pub fn text(comparison: &Comparison) -> String {
     let mut text = format!("{}\n{}\n", comparison.headline, runs(comparison));
     if !comparison.surroundings.is_empty() {
@@ -62,7 +62,7 @@ fn runs(comparison: &Comparison) -> String {
     format!("before: {}; after: {}", side(&comparison.before), side(&comparison.after))
 }
 
-/// The changes by effect; they are sorted by it already.
+/// The changes grouped by effect; they are already sorted by it.
 fn groups(comparison: &Comparison) -> Vec<(Effect, bool, Vec<&Change>)> {
     let mut groups: Vec<(Effect, bool, Vec<&Change>)> = Vec::new();
     for change in &comparison.changes {

@@ -1,4 +1,4 @@
-//! The flows that did not match, in full: where it is written, what both ends saw, when, and what to look at next.
+//! The flows that did not match, in full: where the expectation is, what both ends saw, when, and what to look at next.
 
 use super::{Told, sign};
 use flowproof_core::{
@@ -12,14 +12,14 @@ use std::{
     io::{self, Write},
 };
 
-/// Of flows that failed alike so many are told in full; of the others only the names.
+/// How many flows that failed for the same cause are shown in full; of the others, only the names are.
 const TOLD_IN_FULL: usize = 3;
 
 /// Flows of a step that did not match, for the same cause.
 pub struct Alike<'a> {
-    /// The first few, to be told in full.
+    /// The first few, to be shown in full.
     pub in_full: Vec<&'a Told<'a>>,
-    /// The others, of which the name is enough.
+    /// The others, of which only the name is shown.
     pub others: Vec<&'a Told<'a>>,
 }
 
@@ -74,7 +74,7 @@ fn in_detail(out: &mut dyn Write, told: &Told<'_>) -> io::Result<()> {
         flow.text
     )?;
     if let (Kind::Unspecified, Some(says)) = (flow.verdict, &flow.evidence.policies_say) {
-        // Nothing is wrong: what happened is all there is to tell, and why nothing was expected.
+        // Nothing is wrong, so only what happened is shown, and why nothing was expected.
         return writeln!(out, "      left open: {}", says.reason);
     }
     for (label, text) in lines(flow) {
@@ -83,7 +83,7 @@ fn in_detail(out: &mut dyn Write, told: &Told<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// The evidence as labelled lines; every report for people uses these.
+/// The evidence as labeled lines, which every report for people uses.
 pub fn lines(flow: &FlowOutcome) -> Vec<(&'static str, String)> {
     let evidence = &flow.evidence;
     let mut lines = vec![

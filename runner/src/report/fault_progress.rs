@@ -9,7 +9,7 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// Shows all events of so many faults until there are no more.
+/// Shows all events of this number of faults until there are no more.
 pub async fn show(mut events: mpsc::UnboundedReceiver<Event>, faults: usize) {
     let style = ProgressStyle::with_template("{bar:30} {pos} of {len} faults  {msg}")
         .expect("the template is a constant");

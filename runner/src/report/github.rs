@@ -49,7 +49,7 @@ fn details(text: &mut String, told: &Told<'_>) {
     text.push_str("\n</details>\n");
 }
 
-/// Makes a text harmless within a cell of a table.
+/// Escapes a text for a cell of a table.
 pub(super) fn escape(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;").replace('>', "&gt;").replace('\n', " ")
 }

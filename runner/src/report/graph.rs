@@ -1,4 +1,5 @@
-//! A step's flows as a picture: a line for each pair that may talk, or does though it must not, coloured by the worst verdict of its flows.
+//! A step's flows as a picture: a line for each pair that may talk, or does although it must not, colored by the worst verdict of its
+//! flows.
 
 use crate::report::counted;
 use flowproof_core::{
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Graph {
     /// The `svg` element.
     pub(super) svg: String,
-    /// What the colours mean is told by the page; this is what is not drawn.
+    /// What is not drawn. (The page explains the colors.)
     pub(super) note: String,
 }
 

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-/// With at most so many scenarios their graphs are shown at once.
+/// With at most this many scenarios, their graphs are open at first.
 const FEW: usize = 3;
 
 /// Makes the page.
@@ -57,7 +57,7 @@ struct Page {
     headline: String,
     alarming: bool,
     notes: Vec<String>,
-    /// Known faults that explain mismatches, and of how many flows.
+    /// Known faults that explain mismatches, and for how many flows.
     faults: BTreeMap<String, usize>,
     facts: Vec<(&'static str, String)>,
     run_length: String,
@@ -66,7 +66,7 @@ struct Page {
     version: String,
     evidence: Vec<Entry>,
     picture_style: &'static str,
-    /// Graphs are shown at once where they are few.
+    /// Whether graphs are open at first.
     open_graphs: bool,
 }
 
@@ -92,13 +92,13 @@ struct Row {
     cells: Vec<Vec<Flow>>,
 }
 
-/// A flow in one or more families that came out alike.
+/// A flow, in one family or in several with the same result.
 struct Flow {
     class: &'static str,
     text: String,
     title: String,
     words: String,
-    /// The known fault that explains it; empty for none.
+    /// The known fault that explains it; empty if there is none.
     fault: String,
     evidence: usize,
     lines: Vec<(&'static str, String)>,

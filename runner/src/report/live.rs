@@ -1,4 +1,4 @@
-//! What is told while a run goes on: bars on a terminal, plain lines elsewhere. Always to stderr.
+//! What is shown while a run goes on: bars on a terminal, plain lines elsewhere. Always on stderr.
 
 use super::{table, tally_text};
 use crate::run::{Phase, Progress, duration_text};
@@ -26,7 +26,7 @@ pub enum Style {
 /// Adds a line of its own after some events.
 pub type Remark = Box<dyn FnMut(&Progress) -> Option<String> + Send>;
 
-/// Tells all progress until the run's end.
+/// Shows all progress until the run's end.
 pub async fn tell(style: Style, mut progress: mpsc::UnboundedReceiver<Progress>, mut remark: Remark) {
     let mut teller = Live::new(style);
     while let Some(event) = progress.recv().await {

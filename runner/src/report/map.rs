@@ -3,7 +3,7 @@
 use flowproof_core::tools::reach::{Change, Connection, Difference, Reach, Why, is_workload};
 use std::{collections::BTreeMap, fmt::Write as _};
 
-/// Most columns of a table; a wider map is a list.
+/// The most columns of a table; a wider map is a list.
 const MOST_COLUMNS: usize = 8;
 
 /// The ports of a connection, those that the API leaves open with a `?`.
@@ -12,7 +12,7 @@ fn ports_of(connection: &Connection) -> String {
     connection.ports.iter().cloned().chain(open).collect::<Vec<_>>().join(", ")
 }
 
-/// Sources that may do the same are one row; destinations that nobody reaches, and sources that reach nobody, are named below.
+/// Sources with the same connections are one row; destinations that nobody reaches, and sources that reach nobody, are named below.
 struct Table {
     columns: Vec<String>,
     rows: Vec<(Vec<String>, Vec<String>)>,
@@ -128,7 +128,7 @@ impl<'r> Graph<'r> {
     }
 }
 
-/// How a language for graphs writes one. Names are DNS names and addresses: nothing in them needs quoting.
+/// The syntax of a language for graphs. Names are DNS names and addresses: nothing in them needs quoting.
 struct Language {
     begin: &'static str,
     node: fn(usize, &str) -> String,
@@ -221,7 +221,7 @@ pub fn difference_markdown(difference: &Difference) -> String {
     text
 }
 
-/// What is said of maps that do not differ.
+/// What is printed if maps do not differ.
 fn nothing(Difference { opens, closes }: &Difference) -> Option<String> {
     (opens.is_empty() && closes.is_empty()).then(|| "who may reach whom stays the same\n".to_owned())
 }

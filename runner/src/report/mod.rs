@@ -1,7 +1,7 @@
 //! The reports: live progress, the final tables, HTML, JUnit, maps, and the summary for GitHub.
 //!
 //! All are made from [`flowproof_core::outcome`] and [`crate::run::Progress`], never from the run's own state, and write
-//! to what they are given. Data goes to stdout, talk to stderr.
+//! to what they are given. Data goes to stdout, messages to stderr.
 
 pub mod compared;
 pub mod failure;
@@ -23,7 +23,7 @@ use flowproof_core::{
     verdict::Kind,
 };
 
-/// The diagnosis as a paragraph behind a table; empty without one.
+/// The diagnosis as a paragraph after a table; empty without one.
 pub fn diagnosis_text(outcome: &Outcome) -> String {
     if outcome.diagnosis.is_empty() {
         return String::new();
@@ -32,7 +32,7 @@ pub fn diagnosis_text(outcome: &Outcome) -> String {
     format!("\n{lines}\n  more: flowproof diagnose SAVED, with the file that --save wrote\n")
 }
 
-/// Flows of a step that differ only in their family and came out alike are told as one.
+/// Flows of a step that differ only in their family and have the same result; they are shown as one.
 pub struct Told<'a> {
     /// The first of them.
     pub flow: &'a FlowOutcome,
@@ -47,7 +47,7 @@ impl Told<'_> {
     }
 }
 
-/// Joins the families of a step's flows where they came out alike.
+/// Joins the families of a step's flows that have the same result.
 pub fn told(step: &StepOutcome) -> Vec<Told<'_>> {
     let mut all: Vec<Told<'_>> = Vec::new();
     for flow in &step.flows {
@@ -66,7 +66,7 @@ pub fn told(step: &StepOutcome) -> Vec<Told<'_>> {
     all
 }
 
-/// The sign of a verdict: legible without colour.
+/// The sign of a verdict: legible without color.
 pub fn sign(verdict: Kind, deviates: bool) -> &'static str {
     match (verdict, deviates) {
         (Kind::Matched, _) => "✔",

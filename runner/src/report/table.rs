@@ -20,13 +20,13 @@ use std::{
 /// Up to this many columns a cell has words; wider tables have signs and a legend.
 const COLUMNS_WITH_WORDS: usize = 6;
 
-/// What needs more tables of that width is one table of signs.
+/// If columns need more tables of that width than this, they are one table of signs.
 const TABLES_WITH_WORDS: usize = 3;
 
-/// Characters of a failure that was told at length before.
+/// How many characters are shown of a failure that was already shown in full.
 const BRIEFLY: usize = 100;
 
-/// How much is told.
+/// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
     /// Tables of all scenarios.
@@ -59,7 +59,7 @@ fn all_matched(scenario: &ScenarioOutcome) -> bool {
     scenario.end == End::Played && undisturbed && scenario.tally().matched == scenario.tally().total()
 }
 
-/// `hinted` are the hints that were given: the same failure in many scenarios is told at length once.
+/// `hinted` are the hints that were already given: the same failure in many scenarios is shown in full once.
 fn write_scenario<'a>(
     out: &mut dyn Write,
     scenario: &'a ScenarioOutcome,
@@ -162,8 +162,8 @@ fn table(step: &StepOutcome) -> String {
     texts.join("\n\n")
 }
 
-/// The columns of each table: all of them in one if they are few; else pods, Services and the rest apart, each in tables that are
-/// narrow enough for words, or in a single one of signs if that would make too many.
+/// The columns of each table. A few columns are one table. Otherwise pods, Services and the rest are apart, each in tables that are
+/// narrow enough for words, or in a single table of signs if there would be too many.
 fn parts<'a>(columns: &BTreeSet<Column<'a>>) -> Vec<Vec<Column<'a>>> {
     let all: Vec<Column<'_>> = columns.iter().copied().collect();
     if all.len() <= COLUMNS_WITH_WORDS {
@@ -249,7 +249,7 @@ fn pairs(canary: &Canary) -> String {
     counted(canary.pairs.len(), "pair of nodes", "pairs of nodes")
 }
 
-/// The last line: what the run amounts to.
+/// The last line: the summary of the run.
 pub fn headline(outcome: &Outcome) -> String {
     let tally = outcome.tally();
     let took = duration_text(Duration::from_millis(outcome.took_ms));

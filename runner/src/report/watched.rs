@@ -1,4 +1,4 @@
-//! What a watch saw, for people: a line per leak, gap and hole, with a timeline.
+//! What a watch saw, for people: one line per leak, gap, and time without observation, with a timeline.
 
 use super::counted;
 use crate::run::duration_text;
@@ -11,11 +11,11 @@ use std::{collections::BTreeMap, fmt::Write, time::Duration};
 /// Columns of a timeline.
 const COLUMNS: u64 = 60;
 
-/// Up to this many flows, and connections that were kept, are told in full.
+/// Up to this many flows, and kept connections, are shown in full.
 const MOST_FLOWS: usize = 40;
 const MOST_KEPT: usize = 10;
 
-/// What is seen of flows, one and several of it.
+/// What is seen of flows, in singular and plural.
 const WORDS: [(What, &str, &str); 3] = [
     (What::Leak, "leak", "leaks"),
     (What::Gap, "gap", "gaps"),
@@ -87,12 +87,12 @@ pub fn summary(watched: &Watched) -> String {
     )
 }
 
-/// What there is to tell beside leaks and gaps, line by line.
+/// What there is to report besides leaks and gaps, line by line.
 pub fn notes(watched: &Watched) -> Vec<String> {
     [start_texts(watched), kept_texts(watched), prober_texts(watched)].concat()
 }
 
-/// What became of the connections that were kept open: one line for all of them, and one for each that has a story.
+/// What became of the connections that were kept open: one line for all of them, and one for each that ended or stalled.
 fn kept_texts(watched: &Watched) -> Vec<String> {
     if watched.kept.is_empty() {
         return Vec::new();
@@ -135,7 +135,7 @@ fn kept_text(episode: &Episode, zero_ms: u64) -> String {
     }
 }
 
-/// What pods could do that were started meanwhile, one line per workload that they were like.
+/// What pods could do that were started during the watch, one line per workload that they represent.
 fn start_texts(watched: &Watched) -> Vec<String> {
     let mut by_workload: BTreeMap<&str, Vec<&Start>> = BTreeMap::new();
     for start in &watched.starts {
@@ -172,9 +172,9 @@ fn start_text(like: &str, starts: &[&Start]) -> String {
     text
 }
 
-/// What the probers went through, one line for each that has something to tell.
+/// What happened to the probers: one line for each with something to report.
 fn prober_texts(watched: &Watched) -> Vec<String> {
-    // A timer that is late by less than that leaves no attempt out for good.
+    // A timer that is late by less than this does not cost an attempt.
     let late = (3 * watched.interval_ms).max(300);
     let tell = |prober: &WatchedProber| {
         let mut facts = Vec::new();

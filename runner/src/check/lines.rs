@@ -1,4 +1,4 @@
-//! The lines of the capability table: which flows show a capability, and what they say of it.
+//! The lines of the capability table: which flows show a capability, and what they say about it.
 
 use super::path::on_the_path;
 use crate::report::counted;
@@ -17,19 +17,19 @@ const SLOW_MS: u64 = 10_000;
 /// One capability and whether the cluster has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
-    /// Its word; `None` for a scenario that names no capability, and is told by its claim.
+    /// Its word; `None` for a scenario that names no capability and is listed by its claim.
     pub capability: Option<Capability>,
     /// What it is, in a few words, or the claim.
     pub title: String,
     /// Whether it holds.
     pub status: Status,
-    /// The reason for a status that needs one, or how it holds.
+    /// The reason for a status that needs one, or how the capability holds.
     pub note: Option<String>,
-    /// How many flows were tried, each family for itself.
+    /// How many flows were tried; each family counts.
     pub tried: usize,
-    /// How many of them did what they must.
+    /// How many of them matched.
     pub matched: usize,
-    /// The flows that show what is wrong, as they are written in reports; empty when nothing is.
+    /// The flows that show what is wrong, as reports write them; empty if nothing is.
     pub flows: Vec<String>,
     /// The files of the scenarios that show it.
     pub shown_by: Vec<String>,
@@ -41,11 +41,11 @@ pub struct Line {
 pub enum Status {
     /// All flows matched.
     Enforced,
-    /// Some flow did not.
+    /// At least one flow did not.
     NotEnforced,
     /// Only known deviations of this network plugin did not.
     Deviates,
-    /// This cluster cannot be asked: one node, no such family.
+    /// It cannot be tested on this cluster: one node, no such family.
     NotSupported,
     /// Nothing contradicts it, and nothing proves it.
     Unclear,
@@ -82,7 +82,7 @@ pub fn lines(suite: &[Scenario], outcomes: &[ScenarioOutcome], whole: &Outcome) 
     of_capabilities.chain(claims).collect()
 }
 
-/// Whether the flows of a step say something of the paths they take.
+/// Whether the flows of a step say something about their paths.
 fn is_plain(step: &StepOutcome) -> bool {
     step.shows.iter().any(|shown| shown.is_plain())
 }
@@ -122,7 +122,7 @@ impl<'a> Gathered<'a> {
             }
         }
         if capability.is_read() {
-            // Others may show it as well: that some scenario was not played is no reason yet.
+            // Other scenarios may show it, too, so one that was not played is no reason yet.
             gathered.failed.clear();
         }
         gathered
@@ -130,7 +130,7 @@ impl<'a> Gathered<'a> {
 
     fn add(&mut self, played: &Played<'a>, shows: impl Fn(&StepOutcome, &FlowOutcome) -> bool) {
         let outcome = played.outcome;
-        // What the policies leave open shows nothing.
+        // Flows that the policies leave open show nothing.
         let says = |flow: &FlowOutcome| flow.verdict != Kind::Unspecified;
         let telling = outcome.flows().filter(|(step, flow)| says(flow) && shows(step, flow));
         let flows: Vec<&FlowOutcome> = telling.map(|(_, flow)| flow).collect();
@@ -150,7 +150,7 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    /// Whether nothing that was played, or was to be, shows it.
+    /// Whether no scenario, played or not, shows it.
     fn is_empty(&self) -> bool {
         self.flows.is_empty() && self.skipped.is_empty() && self.failed.is_empty()
     }
@@ -197,8 +197,8 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    /// Whether connections go on that are still allowed; and what becomes of the others: the API leaves it open, and it is worth
-    /// knowing.
+    /// Whether connections that are still allowed go on; and what becomes of the others, which the API leaves open but is good to
+    /// know.
     fn established(&self, whole: &Outcome) -> Line {
         let mut line = self.line(Capability::Established, whole);
         let fate = |transport: &str| {
@@ -222,7 +222,7 @@ impl<'a> Gathered<'a> {
         line
     }
 
-    /// What all failed flows have in common and not all tried flows have.
+    /// What all failed flows have in common, unless all tried flows have it.
     fn only(&self, failed: &[&FlowOutcome]) -> Option<String> {
         let on_all = |flows: &[&FlowOutcome], what| flows.iter().all(|flow| on_the_path(flow).contains(what));
         let common: Vec<&str> = Capability::ALL
@@ -233,7 +233,7 @@ impl<'a> Gathered<'a> {
         (!common.is_empty()).then(|| format!("only: {}", common.join(", ")))
     }
 
-    /// Whether denied traffic is dropped or rejected: the API leaves it open, and it is worth knowing.
+    /// Whether denied traffic is dropped or rejected, which the API leaves open but is good to know.
     fn how_denied(&self) -> Line {
         let denied = || self.flows.iter().filter(|flow| flow.verdict == Kind::Matched);
         let dropped = denied().filter(|flow| flow.evidence.observation == Some(Observation::Silent)).count();
@@ -279,13 +279,13 @@ fn told<'a>(flows: impl Iterator<Item = &'a FlowOutcome>) -> Vec<String> {
     alike.into_iter().map(text).collect()
 }
 
-/// How late the slowest of these flows was enforced, when that is worth a word.
+/// How late the slowest of these flows was enforced, if that was slow.
 fn slowly(flows: &[&FlowOutcome]) -> Option<String> {
     let slowest = flows.iter().filter_map(|flow| flow.evidence.enforced_after_ms).max()?;
     (slowest >= SLOW_MS).then(|| format!("slowly: enforced after up to {:.1} s", slowest as f64 / 1000.0))
 }
 
-/// Why a cluster cannot be asked for a capability that is read from flows.
+/// Why a capability that is read from flows cannot be tested on a cluster.
 fn absent(capability: Capability, whole: &Outcome) -> Option<String> {
     let nodes = whole.cluster.nodes.iter().filter(|node| node.unusable.is_none()).count();
     match capability {

@@ -1,4 +1,4 @@
-//! Whether one node enforces policies: a scenario of three pods, and what its outcome says of the node.
+//! Whether one node enforces policies: a scenario of three pods, and what its outcome says about the node.
 
 use flowproof_core::{
     outcome::{End, FlowOutcome, ScenarioOutcome},
@@ -27,7 +27,7 @@ pub struct NodeReport {
     pub slowest_ms: Option<u64>,
     /// How long denied flows were still seen to get through after their policy was accepted, in milliseconds.
     pub open_for_ms: Option<u64>,
-    /// The cells of the table: direction, whether the other end is on the same node, and how it stands.
+    /// The cells of the table: direction, whether the other end is on the same node, and the result.
     pub parts: Vec<Part>,
 }
 
@@ -38,7 +38,7 @@ pub struct Part {
     pub direction: String,
     /// Whether the other end is on the same node.
     pub same_node: bool,
-    /// What was not denied, as `tcp/80 IPv4`; empty when all of it was.
+    /// What was not denied, as `tcp/80 IPv4`; empty if everything was.
     pub open: Vec<String>,
     /// What is neither proven nor contradicted.
     pub unclear: Vec<String>,
@@ -48,11 +48,11 @@ pub struct Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// Everything that it was asked to.
+    /// Enforces everything that was tried.
     Enforces,
     /// Lets everything through.
     Open,
-    /// Some of it.
+    /// Lets some of it through.
     Partly,
     /// Nothing contradicts it, and nothing proves it.
     Unclear,
@@ -77,13 +77,13 @@ pub fn scenario(node: &str, next: Option<&str>) -> Scenario {
         .expect("the template is a scenario, whatever the nodes are called; a test sees to it")
 }
 
-/// The scenarios for all nodes, each with the next one as its neighbour.
+/// The scenarios for all nodes, each with the next one as its neighbor.
 pub fn scenarios(nodes: &[String]) -> impl Iterator<Item = Scenario> {
     let next = |index: usize| (nodes.len() > 1).then(|| nodes[(index + 1) % nodes.len()].as_str());
     nodes.iter().enumerate().map(move |(index, node)| scenario(node, next(index)))
 }
 
-/// What stands in place of a file in the outcome of a node's scenario.
+/// What the outcome of a node's scenario has instead of a file.
 pub fn file(node: &str) -> String {
     format!("check of {node}")
 }
@@ -142,7 +142,7 @@ pub fn read_all(nodes: &[String], outcomes: &[ScenarioOutcome]) -> Vec<NodeRepor
     nodes.iter().zip(outcomes).map(|(node, outcome)| NodeReport::read(node, outcome)).collect()
 }
 
-/// Whether nothing ever passed between a node and its neighbour, so that another neighbour may tell more.
+/// Whether nothing ever passed between a node and its neighbor, so that another neighbor may show more.
 pub fn found_nobody(outcome: &ScenarioOutcome) -> bool {
     let mut between = outcome.flows().map(|(_, flow)| flow).filter(|flow| !same_node(flow)).peekable();
     between.peek().is_some() && between.all(never_worked)

@@ -10,7 +10,7 @@ use comfy_table::Table;
 use flowproof_core::outcome::Outcome;
 use std::{collections::BTreeSet, fmt::Write};
 
-/// The answer in one line, and one for each node that has a story.
+/// The answer in one line, and one line for each node that needs an explanation.
 pub fn answer(nodes: &[NodeReport]) -> String {
     let of = |state| nodes.iter().filter(|node| node.state == state).count();
     let (enforcing, failed) = (of(State::Enforces), of(State::Failed));
@@ -59,7 +59,7 @@ fn count(nodes: usize) -> String {
     counted(nodes, "node", "nodes")
 }
 
-/// The answer, the nodes and the capabilities; with [`Detail::Failures`] only what is not as it should be.
+/// The answer, the nodes and the capabilities; with [`Detail::Failures`] only what is wrong.
 pub fn text(report: &Report, detail: Detail) -> String {
     let shown_node = |node: &&NodeReport| detail == Detail::Full || node.state != State::Enforces;
     let shown_line = |line: &&Line| {
@@ -88,7 +88,7 @@ pub fn text(report: &Report, detail: Detail) -> String {
     text
 }
 
-/// The capabilities as a Markdown table, fit for the documentation of a network plugin.
+/// The capabilities as a Markdown table, ready for the documentation of a network plugin.
 pub fn markdown(report: &Report, outcome: &Outcome) -> String {
     let cluster = &outcome.cluster;
     let mut text = format!(
@@ -120,7 +120,7 @@ pub fn markdown(report: &Report, outcome: &Outcome) -> String {
     text
 }
 
-/// How many flows did what they must, of how many.
+/// How many flows matched, of how many.
 fn flows(line: &Line) -> String {
     match (line.matched, line.tried) {
         (_, 0) => String::new(),

@@ -30,9 +30,9 @@ use std::{
     time::Duration,
 };
 
-/// A node that has not enforced a policy by then is worth a word.
+/// A node that has not enforced a policy within this time is reported.
 const SETTLE: Duration = Duration::from_secs(10);
-/// A node on which no pod has started for so long is reported, instead of being waited for.
+/// A node on which no pod has started for this long is reported instead of waited for.
 const DEPLOY: Duration = Duration::from_secs(45);
 
 /// `flowproof check`.
@@ -132,7 +132,7 @@ pub async fn check(args: Box<CheckArgs>) -> Result<Exit, Failure> {
         watch: None,
     };
     let mut session = Session::begin(None);
-    // What fails here has created nothing.
+    // If this fails, nothing has been created.
     let mut outcome = whole.carry_out(&mut session, play.progress, answer(&nodes)).await?;
     let again = Again { cluster, settings, nodes: &nodes, style: play.progress };
     let written = match again.play(&mut session, &mut outcome).await {
@@ -150,7 +150,7 @@ pub async fn check(args: Box<CheckArgs>) -> Result<Exit, Failure> {
     Ok(if outcome.interrupted { Exit::Interrupted } else { report.exit() })
 }
 
-/// The second round: a node that cannot take pods, or whose pods reach nobody, must not spoil the answer for its neighbour.
+/// The second round: a node that cannot take pods, or whose pods reach nobody, must not spoil the answer for its neighbor.
 struct Again<'a> {
     cluster: Arc<dyn Cluster>,
     settings: Settings,
@@ -159,8 +159,7 @@ struct Again<'a> {
 }
 
 impl Again<'_> {
-    /// Plays the nodes again that were spoilt, and puts what that says in the place of what was said before. The first round is
-    /// removed meanwhile.
+    /// Plays the spoiled nodes again, and replaces their earlier outcomes. The first round is removed at the same time.
     async fn play(self, session: &mut Session, outcome: &mut Outcome) -> Result<(), Failure> {
         let nodes = self.nodes;
         let reports = node::read_all(nodes, &outcome.scenarios);
@@ -190,8 +189,8 @@ impl Again<'_> {
     }
 }
 
-/// The nodes, by their index, of which another neighbour may show more: a pod on the neighbour did not start, or nothing passed
-/// between them and the neighbour's own pods reach nobody either. The first outcomes are those of the reports.
+/// The indexes of the nodes about which another neighbor may show more: a pod on the neighbor did not start, or nothing passed
+/// between them and the neighbor's own pods reach nobody either. The first outcomes are those of the reports.
 fn spoilt(reports: &[NodeReport], outcomes: &[ScenarioOutcome]) -> Vec<usize> {
     let by_its_neighbour = |index: usize| match &outcomes[index].end {
         End::Failed { node, .. } => node.as_ref() != Some(&reports[index].node),
@@ -205,7 +204,7 @@ fn spoilt(reports: &[NodeReport], outcomes: &[ScenarioOutcome]) -> Vec<usize> {
     candidates.filter(|index| by_its_neighbour(*index)).collect()
 }
 
-/// Whether a node can be another one's neighbour: its own pods start and reach somebody, and no other node failed because of it.
+/// Whether a node can be another one's neighbor: its own pods start and reach somebody, and no other node failed because of it.
 fn is_sound(reports: &[NodeReport], outcomes: &[ScenarioOutcome], index: usize) -> bool {
     let NodeReport { node: name, state, .. } = &reports[index];
     let blamed = |outcome: &ScenarioOutcome| matches!(&outcome.end, End::Failed { node: Some(node), .. } if node == name);
@@ -226,7 +225,7 @@ async fn nodes(play: &PlayArgs, cluster: &dyn Cluster) -> Result<Vec<String>, Fa
     Ok(nodes)
 }
 
-/// Says how the nodes do as soon as the last of them is done, long before the capabilities are.
+/// Prints the answer for the nodes as soon as the last of them is done, long before the capabilities are.
 fn answer(nodes: &[String]) -> Remark {
     let nodes = nodes.to_vec();
     let mut outcomes: Vec<Option<ScenarioOutcome>> = vec![None; nodes.len()];

@@ -1,4 +1,4 @@
-//! Where a run happens: which cluster, how it is reached, and which options it has no use for.
+//! Where a run happens: which cluster, how it is reached, and which options have no effect there.
 
 use super::{Failure, console, pods::PodArgs};
 use crate::{
@@ -88,8 +88,8 @@ impl LocalArgs {
 }
 
 impl ClusterArgs {
-    /// The kind of cluster that was asked for; by default Kubernetes where there is a kubeconfig, else the local cluster, with
-    /// a note. Refuses options that it has no use for; those of its pods are `pods`.
+    /// The kind of cluster that was asked for. The default is Kubernetes if there is a kubeconfig, otherwise the local cluster, with
+    /// a note. Refuses options that have no effect there; `pods` are the options of the pods.
     pub fn choose(&self, pods: &PodArgs) -> Result<ClusterKind, Failure> {
         let asked = self.kube.kubeconfig.is_some() || self.kube.context.is_some();
         let kind = match self.cluster {
@@ -114,7 +114,7 @@ impl ClusterArgs {
         }
     }
 
-    /// Connects to the cluster, or makes it.
+    /// Connects to the cluster, or starts the local one.
     pub async fn connect(&self, kind: ClusterKind, pods: &PodArgs) -> Result<Arc<dyn Cluster>, Failure> {
         match kind {
             ClusterKind::Local => Ok(Arc::new(LocalCluster::start(&self.local_options()?).await?)),
@@ -145,7 +145,7 @@ impl ClusterArgs {
     }
 }
 
-/// Refuses an option that this kind of cluster has no use for.
+/// Refuses an option that has no effect in this kind of cluster.
 pub fn no_effect(option: &str, kind: ClusterKind) -> Failure {
     let (here, other) = match kind {
         ClusterKind::Kube => ("a Kubernetes cluster", "--cluster local"),

@@ -1,4 +1,4 @@
-//! One voice to the user: data on stdout; errors, warnings, notes and hints on stderr.
+//! Everything that is printed: data on stdout; errors, warnings, notes and hints on stderr.
 
 use super::Failure;
 use flowproof_core::outcome::Exit;
@@ -7,7 +7,7 @@ use std::{
     io::{ErrorKind, Write},
 };
 
-/// Writes data to stdout. A reader that went away (`| head`) is not an error.
+/// Writes data to stdout. A reader that has closed the pipe (`| head`) is not an error.
 pub fn say(text: &str) -> Result<Exit, Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
@@ -39,6 +39,6 @@ pub fn hint(text: impl Display) {
 
 /// Shows a text of several lines, such as the problems of a file.
 pub fn show(text: impl Display) {
-    // Whoever closed stderr does not want to know.
+    // If stderr is closed, nobody wants to read this.
     let _ = write!(std::io::stderr(), "{text}");
 }

@@ -53,7 +53,7 @@ pub struct DiagnoseArgs {
 /// Rounds of [`refine`]: each one distinguishes two of the likeliest faults.
 const MOST_ROUNDS: usize = 3;
 
-/// Carries out `flowproof diagnose`; returns the exit code, which says nothing of the run: `report` does.
+/// Carries out `flowproof diagnose`; returns the exit code, which says nothing about the run (`report`'s does).
 pub async fn run(args: &DiagnoseArgs) -> Result<Exit, Failure> {
     let mut outcome = read(&args.saved)?;
     if outcome.watch.is_some() {
@@ -63,9 +63,9 @@ pub async fn run(args: &DiagnoseArgs) -> Result<Exit, Failure> {
         .hint("diagnose the outcome of `flowproof run` or `flowproof check`"));
     }
     let given = load(&args.paths)?;
-    // Among these is the one that distinguishes two faults.
+    // The scenario that distinguishes two faults is looked for among these.
     let mut known = if args.paths.is_empty() { given } else { [given, load(&[])?].concat() };
-    // Of a check: what it plays on each node.
+    // If it was a check: what it plays on each node.
     let nodes = outcome.cluster.nodes.iter().filter(|node| node.unusable.is_none());
     known.extend(node::scenarios(&nodes.map(|node| node.name.clone()).collect::<Vec<_>>()));
     let without = args.without.iter().map(|name| fault(name)).collect::<Result<Vec<_>, _>>()?;
@@ -103,7 +103,7 @@ fn diagnosed(outcome: &Outcome, scenarios: &[Scenario], suspects: &[Suspect]) ->
     Ok(diagnose::diagnose_among(&observed, suspects))
 }
 
-/// Plays one more scenario where and as the saved run played.
+/// Plays one more scenario, in the same cluster and with the same options as the saved run.
 async fn refine(before: &Outcome, known: &[Scenario], file: &str) -> Result<Outcome, Failure> {
     let line = std::iter::once("flowproof").chain(before.arguments.iter().map(String::as_str));
     let play = match Cli::try_parse_from(line).map(|cli| cli.command) {
@@ -132,7 +132,7 @@ async fn refine(before: &Outcome, known: &[Scenario], file: &str) -> Result<Outc
     Ok(outcome)
 }
 
-/// Adds the diagnosis to the outcome of a run, so that every report has it; nothing when no flow is mismatched.
+/// Adds the diagnosis to the outcome of a run, so that every report has it. Adds nothing if no flow is mismatched.
 pub fn add_to(outcome: &mut Outcome, scenarios: &[Scenario]) {
     let observed = Observed::of(outcome, scenarios);
     if observed.counts().0 > 0 {

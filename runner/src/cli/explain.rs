@@ -72,7 +72,7 @@ fn refused(error: ExplainError) -> Failure {
     Failure::usage(error.to_string())
 }
 
-/// Pods and policies: of files, or of the cluster.
+/// Pods and policies, from files or from the cluster.
 async fn known(args: &ExplainArgs) -> Result<Snapshot, Failure> {
     if args.given.files.is_empty() {
         return live(&args.given.kube).await;

@@ -1,4 +1,4 @@
-//! What ends the program beside an outcome: one message, a hint, an exit code.
+//! What ends the program without an outcome: one message, a hint, an exit code.
 
 use super::console;
 use crate::{cluster::ClusterError, problems::FileProblems, report::counted};
@@ -37,7 +37,7 @@ impl Failure {
         Self::usage(format!("{} cannot be written: {error}", path.display()))
     }
 
-    /// Shows all problems of all files; the failure says how many there are.
+    /// Shows all problems of all files. The failure says how many there are.
     pub fn problems(files: &[FileProblems]) -> Self {
         for file in files {
             console::show(format_args!("{file}\n"));

@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 /// Name and version of the schema of `--list --json`.
 const LIST_SCHEMA: &str = "flowproof.fault-list/1";
 
-/// Local clusters side by side, for each processor: a play is mostly waiting.
+/// Local clusters side by side for each processor; this many, because a play is mostly waiting.
 const JOBS_PER_PROCESSOR: usize = 7;
 
 /// `flowproof faults`.

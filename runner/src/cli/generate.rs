@@ -1,4 +1,4 @@
-//! `flowproof generate`: scenarios that test given policies, or a cluster's own on shadows of its workloads.
+//! `flowproof generate`: scenarios that test given policies, or a cluster's own policies with shadows of its workloads.
 
 use super::{
     Failure, console, exits,
@@ -54,7 +54,7 @@ pub async fn generate(args: &GenerateArgs) -> Result<Exit, Failure> {
         })?,
     };
     let (made, left_out) = if args.from_cluster { shadows(&snapshot) } else { scenarios(&snapshot) };
-    // Under policies that cannot be read, a run tries flows and expects nothing of them.
+    // Under policies that cannot be read, a run tries flows without an expectation.
     let unread = if args.from_cluster { &[][..] } else { &snapshot.left_out };
     let left_out: Vec<&String> = left_out.iter().chain(unread).collect();
     for why in &left_out {

@@ -23,7 +23,7 @@ pub struct GivenArgs {
     pub kube: KubeArgs,
 }
 
-/// Pods and policies of manifests, or of one scenario after one of its steps, by default the last.
+/// Pods and policies of manifests, or of one scenario after one of its steps (the last one by default).
 pub fn of_files(files: &[PathBuf], step: Option<usize>) -> Result<Snapshot, Failure> {
     let sources = read(files)?.unwrap_or_default();
     match (&sources.scenarios[..], sources.snapshot) {
@@ -58,7 +58,7 @@ pub fn read(files: &[PathBuf]) -> Result<Option<Sources>, Failure> {
     sound(Sources::read(files).map_err(|files| Failure::problems(&files))?).map(Some)
 }
 
-/// Refuses sources in which something is wrong.
+/// Refuses sources with errors.
 pub fn sound(sources: Sources) -> Result<Sources, Failure> {
     if has_errors(&sources.problems) {
         return Err(Failure::problems(&sources.shown(&sources.problems)));
@@ -66,7 +66,7 @@ pub fn sound(sources: Sources) -> Result<Sources, Failure> {
     Ok(sources)
 }
 
-/// Reads the cluster, and says which one.
+/// Reads the cluster, and prints which one it is.
 pub async fn live(kube: &KubeArgs) -> Result<Snapshot, Failure> {
     let Reached { snapshot, context, server } = snapshot::read(kube.connection()).await?;
     console::note(format_args!("context {context}, server {server}"));

@@ -1,4 +1,4 @@
-//! `flowproof lint`: what is wrong with scenarios and with policies; a cluster is asked for its version at most.
+//! `flowproof lint`: what is wrong with scenarios and with policies. A cluster is asked for its version only.
 
 use super::{Failure, cluster::KubeArgs, console, exits, outputs::JsonArgs, say};
 use crate::{
@@ -54,7 +54,7 @@ pub struct LintArgs {
 }
 
 impl LintArgs {
-    /// What is known of the API server, without asking it.
+    /// What is known about the API server without asking it.
     pub fn api_server(&self) -> ApiServer {
         let channel = match self.channel {
             ChannelChoice::Standard => Channel::Standard,
@@ -114,7 +114,7 @@ pub async fn lint(args: &LintArgs) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// What is known of the API server: its version from the cluster, when one is named.
+/// What is known about the API server; its version comes from the cluster, if one is named.
 async fn api_server(args: &LintArgs) -> Result<ApiServer, Failure> {
     let known = args.api_server();
     if args.kube.context.is_none() && args.kube.kubeconfig.is_none() {
@@ -133,7 +133,7 @@ async fn api_server(args: &LintArgs) -> Result<ApiServer, Failure> {
     Ok(ApiServer { version: Some(version), ..known })
 }
 
-/// How a network plugin is known to differ, in whatever version.
+/// How a network plugin is known to differ, in any version.
 fn known_of(cni: &str, args: &LintArgs) -> Result<Vec<Deviation>, Failure> {
     let mut all = scenarios::known_deviations(&args.paths).map_err(|wrong| Failure::problems(&wrong))?;
     all.retain(|entry| entry.fault().is_some());
@@ -148,7 +148,7 @@ fn known_of(cni: &str, args: &LintArgs) -> Result<Vec<Deviation>, Failure> {
     Ok(all)
 }
 
-/// Says what was passed over.
+/// Prints what was ignored.
 fn notes(snapshot: &flowproof_core::snapshot::Snapshot) {
     if !snapshot.ignored.is_empty() {
         let kinds: Vec<String> =
@@ -170,7 +170,7 @@ fn verdict(problems: &[Problem]) -> String {
     }
 }
 
-/// Shows all problems; the exit code is that of usage when one of them is an error.
+/// Shows all problems; the exit code is that of usage if one of them is an error.
 fn show(files: &[FileProblems], scenarios: usize, policies: usize, json: &JsonArgs) -> Result<Exit, Failure> {
     let errors: usize = files.iter().map(FileProblems::errors).sum();
     let warnings = files.iter().map(FileProblems::count).sum::<usize>() - errors;

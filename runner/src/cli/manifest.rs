@@ -60,7 +60,7 @@ fn spec(args: ManifestJobArgs) -> Result<JobSpec, Failure> {
         let hint = "write it as registry.example/flowproof:1.2.3";
         return Err(Failure::usage(format!("'{}' is not a valid image name", args.image)).hint(hint));
     }
-    // A Job that fails for a typo is found out later, and far away.
+    // Check the arguments here: a typo would show only later, in a Job that fails.
     let line = std::iter::once("flowproof").chain(args.arguments.iter().map(String::as_str));
     if let Err(error) = Cli::try_parse_from(line) {
         let error = error.to_string();

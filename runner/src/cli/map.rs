@@ -33,7 +33,7 @@ const SCHEMA: &str = "flowproof.map/1";
 /// Name and version of the schema of a difference as JSON.
 const DIFFERENCE_SCHEMA: &str = "flowproof.map-difference/1";
 
-/// Begins a path that is read from a revision of git.
+/// The prefix of a path that is read from a revision of git.
 const GIT: &str = "git:";
 
 /// `flowproof map`.
@@ -171,7 +171,7 @@ fn difference_json(Difference { opens, closes }: &Difference) -> Value {
     json!({ "schema": DIFFERENCE_SCHEMA, "opens": opens, "closes": closes })
 }
 
-/// A map, and what it was made from, if it was not saved.
+/// A map, and what it was made from unless it was a saved map.
 struct Mapped {
     reach: Reach,
     snapshot: Option<Snapshot>,
@@ -183,7 +183,7 @@ impl Mapped {
     }
 }
 
-/// The map of a file, a directory, a revision of git, or one that was saved.
+/// The map of a file, a directory or a revision of git, or a saved map.
 fn of_path(path: &Path) -> Result<Mapped, Failure> {
     if let Some(revision) = path.to_str().and_then(|path| path.strip_prefix(GIT)) {
         return of_revision(revision);
@@ -206,7 +206,7 @@ fn of_path(path: &Path) -> Result<Mapped, Failure> {
     Ok(Mapped::of(of_files(&[path.to_owned()], None)?))
 }
 
-/// `REV:PATH`: the manifests of a file, or of a folder and all below it, as a revision has them.
+/// `REV:PATH`: the manifests of a file, or of a folder and everything below it, as they are in a revision.
 fn of_revision(text: &str) -> Result<Mapped, Failure> {
     let (revision, path) = text.split_once(':').ok_or_else(|| {
         Failure::usage(format!("'{GIT}{text}' has no path"))
@@ -236,12 +236,12 @@ fn of_revision(text: &str) -> Result<Mapped, Failure> {
     Ok(Mapped::of(sound(Sources::of_manifests(files))?.snapshot.unwrap_or_default()))
 }
 
-/// The connections of a map, a line for each.
+/// The connections of a map, one per line.
 fn connections(reach: &Reach) -> BTreeSet<String> {
     reach.lines().iter().map(ToString::to_string).collect()
 }
 
-/// Writes the file that is to be reviewed.
+/// Writes the file to review.
 fn write(file: &Path, reach: &Reach) -> Result<Exit, Failure> {
     let text = connections(reach).iter().fold(String::new(), |text, line| text + line + "\n");
     write_to(file, &text).map(|()| Exit::Success)

@@ -1,4 +1,4 @@
-//! The command line: one file for each command, with its arguments; what several share has files of its own.
+//! The command line: one file for each command with its arguments, and files for what several commands share.
 //!
 //! | module | job |
 //! |---|---|
@@ -6,11 +6,11 @@
 //! | [`selection`] | which scenarios, in which variants |
 //! | [`cluster`], [`pods`] | where they are played, and how the probers' pods are made |
 //! | [`play`] | what `run`, `check` and `watch` have in common |
-//! | [`session`] | from the first signal that is listened for to the last object that is gone |
+//! | [`session`] | a session: signals, and waiting until everything is removed |
 //! | [`given`] | where `explain`, `generate` and `map` read policies |
 //! | [`outputs`] | where results go |
 //! | [`values`] | how the values of options are read |
-//! | [`console`], [`failure`], [`exits`] | one voice on stderr, what ends the program, exit codes |
+//! | [`console`], [`failure`], [`exits`] | everything that is printed, what ends the program, exit codes |
 
 mod args;
 mod check;
@@ -60,7 +60,7 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => failure.show(),
     };
-    // A thread that still reads stdin or a hanging connection must not keep the process.
+    // A thread that still reads stdin, or a hanging connection, must not keep the process alive.
     runtime.shutdown_background();
     exit
 }

@@ -91,13 +91,13 @@ impl Outputs<'_> {
         self.saved.iter().chain(&self.files.html).chain(&self.files.junit).map(PathBuf::as_path)
     }
 
-    /// Fails before anything is created when a report could not be written later.
+    /// Fails before anything is created if a report could not be written later.
     pub fn check(&self) -> Result<(), Failure> {
         check(self.paths())
     }
 
     /// Writes the reports that were asked for, as soon as everything is judged; `after` follows the tables. JSON on stdout is one
-    /// document, which waits for what [`finish`](Self::finish) knows.
+    /// document, and is left to [`finish`](Self::finish).
     pub fn write(&self, outcome: &Outcome, after: &str) -> Result<(), Failure> {
         self.files(outcome, Vec::new())?;
         if !self.paths().any(is_stdout) {
@@ -106,7 +106,7 @@ impl Outputs<'_> {
         summary(&github::markdown(outcome))
     }
 
-    /// Ends the reports when it is known what remains: writes JSON to stdout, and saves again what has changed since.
+    /// Finishes the reports once it is known what remains: writes JSON to stdout, and saves files again if the outcome has changed.
     pub fn finish(&self, outcome: &Outcome, changed: Changed) -> Result<(), Failure> {
         self.json(outcome, |path| is_stdout(path) || changed == Changed::Yes)
     }

@@ -87,7 +87,7 @@ impl PlayArgs {
         })
     }
 
-    /// Chooses the cluster; refuses options that it has no use for.
+    /// Chooses the cluster; refuses options that have no effect there.
     pub fn choose(&self) -> Result<ClusterKind, Failure> {
         let kind = self.cluster.choose(&self.pods)?;
         if kind == ClusterKind::Local && self.selection.touch_live {
@@ -96,7 +96,7 @@ impl PlayArgs {
         Ok(kind)
     }
 
-    /// Connects to the cluster, or makes it.
+    /// Connects to the cluster, or starts the local one.
     pub async fn connect(&self, kind: ClusterKind) -> Result<Arc<dyn Cluster>, Failure> {
         self.cluster.connect(kind, &self.pods).await
     }
@@ -119,7 +119,7 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Plays and reports; `after` may add to the outcome, and says what follows the tables. Returns the exit code.
+    /// Plays and reports; `after` may add to the outcome, and returns the text that follows the tables. Returns the exit code.
     pub async fn carry_out(
         self,
         after: impl FnOnce(&mut Outcome, &[Scenario]) -> String,
@@ -142,7 +142,7 @@ impl Request<'_> {
         let watch = watch.map(|options| Arc::new(Watch::new(options, CancellationToken::new())));
         let mut session = Session::begin(watch.as_ref().map(|watch| watch.end.clone()));
         let play = Play { cluster, scenarios: scenarios.clone(), deviations, settings, watch };
-        // What fails here has created nothing.
+        // If this fails, nothing has been created.
         let mut outcome = play.carry_out(&mut session, args.progress, Box::new(|_| None)).await?;
         let after = after(&mut outcome, &scenarios);
         let written = outputs.write(&outcome, &after);
@@ -167,7 +167,7 @@ pub struct Play {
 }
 
 impl Play {
-    /// Plays it and shows progress; returns when everything is judged. The session waits for the removal in its end.
+    /// Plays it and shows progress; returns when everything is judged. The session waits for the removal at its end.
     pub async fn carry_out(
         self,
         session: &mut Session,

@@ -78,7 +78,7 @@ pub async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     Request { args: &args.play, scenarios, kind, settings, watch: None, outputs }.carry_out(after).await
 }
 
-/// How to look at what `--keep` left.
+/// How to look at what `--keep` left in place.
 fn kept_text(outcome: &Outcome) -> String {
     let namespaces = outcome.remains.join("\n  ");
     format!(

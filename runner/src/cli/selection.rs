@@ -97,7 +97,7 @@ impl SelectionArgs {
             ViaChoice::Service => Via::Service,
             ViaChoice::Both => Via::Both,
         };
-        // The Services come last: they must not hide whose flows cross nodes.
+        // Services are added after placement, because they would hide which flows cross nodes.
         let placed = match self.placement {
             None => scenarios,
             Some(PlacementChoice::SameNode) => variant::placed(scenarios, Where::SameNode),
@@ -126,7 +126,7 @@ impl SelectionArgs {
         }
     }
 
-    /// Refuses scenarios about the workloads of a cluster where there are none, and flows to live Services that nobody asked for.
+    /// Refuses scenarios with live workloads if the cluster has none, and flows to live Services without `--touch-live`.
     pub fn may_play(&self, kind: ClusterKind, scenarios: &[Scenario]) -> Result<(), Failure> {
         if kind == ClusterKind::Local {
             return none_live(scenarios);
@@ -143,7 +143,7 @@ impl SelectionArgs {
     }
 }
 
-/// The scenarios with a suffix behind their claims.
+/// The scenarios with a suffix after their claims.
 fn named(mut scenarios: Vec<Scenario>, suffix: &str) -> Vec<Scenario> {
     for scenario in &mut scenarios {
         scenario.claim = format!("{} ({suffix})", scenario.claim);
@@ -172,7 +172,7 @@ pub fn select(scenarios: Vec<Scenario>, filter: &[String]) -> Result<Vec<Scenari
     Ok(selected)
 }
 
-/// Refuses what the local cluster cannot have.
+/// Refuses what the local cluster does not have.
 pub fn none_live(scenarios: &[Scenario]) -> Result<(), Failure> {
     match scenarios.iter().find(|scenario| scenario.live) {
         Some(live) => Err(Failure::usage(format!(

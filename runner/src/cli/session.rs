@@ -1,4 +1,4 @@
-//! From the first signal that is listened for to the last object that is gone: one session plays one run, or several.
+//! A session plays one run or several. It listens for signals from its begin, and ends when everything is removed.
 
 use super::console;
 use crate::run::{CleanUp, Live};
@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 /// What is played between the start of the program and its end.
 pub struct Session {
-    /// The user wants everything to end.
+    /// Set when the user wants everything to end.
     pub cancel: CancellationToken,
-    /// What exists in the cluster because of it.
+    /// What the session has created in the cluster and not yet removed.
     pub live: Live,
     clean_ups: Vec<CleanUp>,
     signals: JoinHandle<()>,
@@ -20,9 +20,9 @@ pub struct Session {
 /// How a session ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ended {
-    /// What remains although it was to be removed.
+    /// What remains although it should have been removed.
     pub remains: Vec<String>,
-    /// Whether the user had enough, be it after everything was judged.
+    /// Whether the user interrupted it, even after everything was judged.
     pub interrupted: bool,
 }
 
@@ -34,12 +34,12 @@ impl Session {
         Self { cancel, live, clean_ups: Vec::new(), signals }
     }
 
-    /// Has the session wait for a removal before it ends.
+    /// Makes the session wait for a removal before it ends.
     pub fn await_in_the_end(&mut self, clean_up: CleanUp) {
         self.clean_ups.push(clean_up);
     }
 
-    /// Waits until everything is gone, and says on stderr what is not.
+    /// Waits until everything is gone, and prints on stderr what is not.
     pub async fn end(self) -> Ended {
         let remains = join_all(self.clean_ups.into_iter().map(CleanUp::end)).await.concat();
         self.signals.abort();
@@ -51,7 +51,7 @@ impl Session {
 }
 
 impl Ended {
-    /// Adds to an outcome what its reports could not know; says whether that changes it.
+    /// Adds to an outcome what was not yet known when it was reported; returns whether that changes it.
     pub fn amend(&self, outcome: &mut Outcome) -> Changed {
         let changed = !self.remains.is_empty() || self.interrupted && !outcome.interrupted;
         outcome.remains.extend(self.remains.iter().cloned());
@@ -60,10 +60,10 @@ impl Ended {
     }
 }
 
-/// Whether an outcome is another one than was reported.
+/// Whether an outcome differs from the one that was reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
-    /// What was saved of it has to be saved again.
+    /// Saved files have to be written again.
     Yes,
     /// Its reports are right.
     No,
@@ -75,8 +75,8 @@ fn show_remains(remains: &[String], live: &Live) {
     console::hint(format_args!("remove it with: flowproof clean {runs}"));
 }
 
-/// The first signal ends a watch, which is then reported; the next one (of a run, the first) ends the run and cleans up; one
-/// more leaves at once and says what remains.
+/// The first signal ends a watch, which is then reported. The next one (in a run, the first) ends the run and cleans up. One
+/// more quits at once and prints what remains.
 async fn listen_for_signals(watch: Option<CancellationToken>, run: CancellationToken, live: Live) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =

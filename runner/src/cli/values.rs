@@ -1,4 +1,4 @@
-//! How the values of options are read: durations, numbers of deployments, tolerances, `KEY=VALUE` pairs, tolerations.
+//! Reads the values of options: durations, numbers of deployments, tolerances, `KEY=VALUE` pairs, tolerations.
 
 use super::Failure;
 use crate::run::Jobs;

@@ -1,4 +1,4 @@
-//! Which scenario tells two suspects apart: one in which a flow is wrong with the one and right with the other.
+//! Which scenario distinguishes two suspects: one in which a flow is wrong with the one and right with the other.
 
 use super::{
     observed::{Would, would},
@@ -18,14 +18,14 @@ pub struct Test {
     pub step: String,
     /// A flow of that step.
     pub flow: String,
-    /// Whether the flow is wrong with the first of the two; with the second it is the other way round.
+    /// Whether the flow is wrong with the first of the two; with the second it is the opposite.
     pub wrong_with_first: bool,
 }
 
 /// What would be wrong in a scenario, by step, flow and family.
 type Effects = BTreeMap<(usize, String, Family), Would>;
 
-/// Finds the smallest of these scenarios that tells two sets of suspects apart, on two nodes.
+/// Finds the smallest of these scenarios that distinguishes two sets of suspects, on two nodes.
 #[must_use]
 pub fn test(scenarios: &[Scenario], one: &[Suspect], other: &[Suspect]) -> Option<Test> {
     let tests = scenarios.iter().filter(|scenario| !scenario.live).filter_map(|scenario| {
@@ -53,7 +53,7 @@ fn differs(scenario: &Scenario, one: &[Suspect], other: &[Suspect]) -> Option<Te
     })
 }
 
-/// What would be wrong with any of the suspects; `None` when the scenario cannot be played on paper.
+/// What would be wrong with any of the suspects; `None` if the scenario cannot be played on paper.
 fn effects(scenario: &Scenario, stage: &Stage, suspects: &[Suspect]) -> Option<Effects> {
     let mut all = Effects::new();
     for suspect in suspects {

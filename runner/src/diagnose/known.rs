@@ -26,8 +26,8 @@ pub struct Deviating<'a> {
 }
 
 impl<'a> Deviating<'a> {
-    /// Works out what the faults of these entries do to a scenario whose pods run here. A scenario that cannot be played on paper
-    /// has no such flows.
+    /// Works out what the faults of these entries do to a scenario whose pods run at this site. A scenario that cannot be played on
+    /// paper has no such flows.
     #[must_use]
     pub fn of(scenario: &Scenario, site: &Site, deviations: &'a [Deviation]) -> Self {
         let nodes: Vec<&str> = site.nodes.keys().map(String::as_str).collect();
@@ -42,7 +42,7 @@ impl<'a> Deviating<'a> {
             let suspect = Suspect { fault, place: Place::Everywhere };
             let Ok(script) = Script::of(scenario, stage, Some(fault)) else { continue };
             let (right, wrong) = (script.predict(None), script.predict(Some(suspect)));
-            // What is left once everything was deleted is no deviation of policies.
+            // What is left after everything was deleted is not a deviation of policies.
             for (step, (right, wrong)) in right.iter().zip(&wrong).enumerate().take(scenario.steps.len()) {
                 for ((flow, family), seen) in wrong {
                     let before = right.get(&(flow.clone(), *family)).and_then(|seen| decided(seen.settled));
@@ -72,8 +72,8 @@ impl<'a> Deviating<'a> {
     }
 }
 
-/// Warns of the flows of a scenario that networks with these entries are known to treat otherwise: one warning for each entry, at the
-/// first of its flows. Nothing is played; the pods are where a run would put them on two nodes.
+/// Warns about the flows of a scenario that networks with these entries are known to treat differently: one warning for each entry, at
+/// the first of its flows. Nothing is played; the pods are where a run would put them on two nodes.
 #[must_use]
 pub fn warnings(scenario: &Scenario, deviations: &[Deviation]) -> Vec<Problem> {
     let stage = Stage::planned(&scenario.topology);
@@ -98,7 +98,7 @@ pub fn warnings(scenario: &Scenario, deviations: &[Deviation]) -> Vec<Problem> {
     deviations.iter().filter_map(warning).collect()
 }
 
-/// Warns in the same way of policies alone, each with the pods that [`generate`] makes for it; the warnings are at the policies.
+/// Warns in the same way about policies alone, each with the pods that [`generate`] makes for it; the warnings are at the policies.
 #[must_use]
 pub fn warnings_of_policies(snapshot: &Snapshot, deviations: &[Deviation]) -> Vec<Problem> {
     let load: &mut parse::Load<'_> = &mut |path| Err(format!("{path} is not written out"));

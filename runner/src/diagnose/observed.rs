@@ -15,19 +15,19 @@ use flowproof_core::{
 };
 use std::time::Duration;
 
-/// What a fault delays is late by more than this.
+/// A fault that delays enforcement delays it by more than this.
 const LATE: Duration = Duration::from_secs(8);
 
-/// How exactly it is known when something was over: a change takes its time on a busy machine, and attempts come one after the other.
+/// How precisely the end of something is known: a change takes time on a busy machine, and attempts come one after the other.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// A run beside the scenarios that it played.
+/// A run and the scenarios that it played.
 pub struct Observed<'a> {
     /// The scenarios that can be compared.
     pub scenarios: Vec<Played<'a>>,
     /// Names of the nodes, in the order of their numbers on paper.
     pub nodes: Vec<String>,
-    /// What cannot be compared, a line each: scenarios that changed, kinds of policies that the local cluster does not know.
+    /// What cannot be compared, one line each: scenarios that changed, kinds of policies that the local cluster does not know.
     pub left_out: Vec<String>,
     /// Flows that are neither matched nor mismatched, or about which paper and API disagree.
     pub unclear: usize,
@@ -35,7 +35,7 @@ pub struct Observed<'a> {
 
 /// A scenario that was played, and its flows.
 pub struct Played<'a> {
-    /// It.
+    /// The scenario.
     pub scenario: &'a Scenario,
     /// Where its pods ran.
     pub stage: Stage,
@@ -47,7 +47,7 @@ pub struct Played<'a> {
 /// A flow and its verdict.
 #[derive(Debug, Clone, Copy)]
 pub struct Judged<'a> {
-    /// Number of the step, from 0; that behind the last is for after everything was deleted.
+    /// Number of the step, from 0; one more than the last step means after everything was deleted.
     pub step: usize,
     /// Title of the step.
     pub title: &'a str,
@@ -69,7 +69,7 @@ pub enum Would {
 }
 
 impl<'a> Observed<'a> {
-    /// Puts a run beside the scenarios that it played.
+    /// Joins a run with the scenarios that it played.
     #[must_use]
     pub fn of(outcome: &'a Outcome, scenarios: &'a [Scenario]) -> Self {
         let nodes: Vec<String> = outcome
@@ -90,7 +90,7 @@ impl<'a> Observed<'a> {
         observed
     }
 
-    /// Number of flows that were mismatched, and of all.
+    /// Number of mismatched flows, and of all flows.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         let all = self.scenarios.iter().flat_map(|played| &played.flows);
@@ -137,7 +137,7 @@ impl<'a> Observed<'a> {
         Ok(Played { scenario, stage, flows, script })
     }
 
-    /// Where the pods ran: as the evidence says, and for those of which nothing is said as the run would place them.
+    /// Where the pods ran, as the evidence says. Pods that no evidence mentions are where a run would place them.
     fn stage(&self, scenario: &Scenario, outcome: &ScenarioOutcome) -> Stage {
         let nodes: Vec<&str> = self.nodes.iter().map(String::as_str).collect();
         let planned = planned(&scenario.topology, &nodes);
@@ -184,20 +184,20 @@ impl<'a> Played<'a> {
 }
 
 impl Judged<'_> {
-    /// Whether it was still wrong when something that takes so long after a change was over.
+    /// Whether it was still wrong this long after the change, with a margin.
     fn is_wrong_after(&self, length: Duration) -> bool {
         let last = self.flow.evidence.contradictions.as_ref().map(|all| all.last_after_ms);
         let over = last.is_some_and(|last| Duration::from_millis(last) > length + SLACK);
         self.wrong && self.flow.reason != Reason::TooLate && over
     }
 
-    /// Whether it was right before something that takes so long after a change can be over.
+    /// Whether it was right sooner than this long after the change, with a margin.
     fn is_right_before(&self, length: Duration) -> bool {
         let after = self.flow.evidence.enforced_after_ms.map(Duration::from_millis);
         !self.wrong && after.is_some_and(|after| after + SLACK < length)
     }
 
-    /// Whether it is wrong in the way in which this makes flows wrong.
+    /// Whether it is wrong in the way in which this effect makes flows wrong.
     fn is_like(&self, effect: Option<Effect>) -> bool {
         let opened = self.flow.expectation != Expectation::Allow;
         self.wrong
@@ -210,13 +210,13 @@ impl Judged<'_> {
     }
 }
 
-/// Whether a flow was right, and late by less than a fault makes it: the machine or the network was slow.
+/// Whether a flow was right, but late by less than a fault would make it: the machine or the network was slow.
 fn is_slow(flow: &FlowOutcome) -> bool {
     let after = flow.evidence.enforced_after_ms.map(Duration::from_millis);
     flow.reason == Reason::TooLate && after.is_none_or(|after| after < LATE)
 }
 
-/// Whether a flow that must do this is wrong when this is seen of it; `None` when either is open.
+/// Whether a flow with this expectation is wrong if this is seen of it; `None` if either is open.
 #[must_use]
 pub fn would(expectation: Expectation, seen: Seen) -> Option<Would> {
     let (first, settled) = (is_wrong(expectation, seen.first)?, is_wrong(expectation, seen.settled)?);
@@ -227,7 +227,7 @@ pub fn would(expectation: Expectation, seen: Seen) -> Option<Would> {
     })
 }
 
-/// Whether a fate is that of an allowed or a denied flow; `None` when it is open.
+/// Whether a fate is that of an allowed or a denied flow; `None` if it is open.
 #[must_use]
 pub fn decided(fate: Fate) -> Option<Expectation> {
     match fate {

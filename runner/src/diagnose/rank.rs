@@ -12,13 +12,13 @@ use std::{cmp::Reverse, collections::BTreeMap};
 /// Name and version of the JSON form.
 pub const SCHEMA: &str = "flowproof.diagnosis/1";
 
-/// Suspects that are shown, groups that cannot be told apart counting as one.
+/// How many suspects are shown; a group that cannot be distinguished counts as one.
 const SHOWN: usize = 3;
 
-/// Suspects that are tried at single places.
+/// How many suspects are tried at single places.
 const PLACED: usize = 16;
 
-/// Suspects that are tried in pairs.
+/// How many suspects are tried in pairs.
 const PAIRED: usize = 24;
 
 /// What a run looks like.
@@ -30,18 +30,18 @@ pub struct Diagnosis {
     pub mismatched: usize,
     /// Flows that matched.
     pub matched: usize,
-    /// Flows that are neither, and take no part.
+    /// Flows that are neither, and do not count.
     pub unclear: usize,
-    /// What could not be compared, a line each.
+    /// What could not be compared, one line each.
     pub left_out: Vec<String>,
-    /// The likenesses, the best one first; none when no known fault is like it.
+    /// The likenesses, the best one first; none if no known fault looks like the run.
     pub likenesses: Vec<Likeness>,
 }
 
 /// Suspects that would all make the same flows wrong, and what these flows are.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Likeness {
-    /// What would be wrong: one suspect, or two that act together; every entry stands for the same flows.
+    /// The possible causes: each is one suspect, or two that act together, and all make the same flows wrong.
     pub suspects: Vec<Vec<Accused>>,
     /// Mismatched flows that would be wrong with it.
     pub explains: usize,
@@ -107,13 +107,13 @@ impl Diagnosis {
 /// What suspects would do to all flows, in one list.
 type Effects = Vec<Would>;
 
-/// Ranks the known faults by how much they explain of a run.
+/// Ranks the known faults by how much of a run they explain.
 #[must_use]
 pub fn diagnose(observed: &Observed<'_>) -> Diagnosis {
     diagnose_among(observed, &Suspect::everywhere().collect::<Vec<_>>())
 }
 
-/// The same among these faults.
+/// Ranks these faults in the same way.
 #[must_use]
 pub fn diagnose_among(observed: &Observed<'_>, suspects: &[Suspect]) -> Diagnosis {
     let wrong: Vec<bool> =
@@ -124,7 +124,7 @@ pub fn diagnose_among(observed: &Observed<'_>, suspects: &[Suspect]) -> Diagnosi
         let mut touching: Vec<Tried> = all.into_iter().filter(|tried| tried.score.explains > 0).collect();
         touching.sort_by_key(Tried::key);
         if !touching.iter().any(|tried| tried.score.fits()) {
-            // What explains little everywhere explains less at one place; what contradicts much may contradict nothing there.
+            // At one place a suspect explains less than everywhere, but it may contradict nothing there.
             touching.sort_by_key(|tried| Reverse(tried.score.explains));
             let places: Vec<Suspect> = touching
                 .iter()
@@ -132,7 +132,7 @@ pub fn diagnose_among(observed: &Observed<'_>, suspects: &[Suspect]) -> Diagnosi
                 .flat_map(|tried| tried.suspects[0].elsewhere(observed.nodes.len() as u8))
                 .collect();
             let narrowed = tried(observed, &places, &wrong);
-            // Somewhere it has to be seen for certain.
+            // At least one mismatch must be certain.
             let plain = |tried: &Tried| {
                 tried.score.explains > 0 && (!tried.reaches() || tried.score.faintly < tried.score.explains)
             };
@@ -166,7 +166,7 @@ struct Tried {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Score {
     explains: usize,
-    /// Of those, flows that would be wrong for a while only.
+    /// Of those, flows that would be wrong only for a while.
     faintly: usize,
     leaves: usize,
     contradicts: usize,
@@ -196,8 +196,9 @@ impl Tried {
         self.suspects.iter().any(|suspect| suspect.place == Place::AcrossScenarios)
     }
 
-    /// The smallest goes first: what leaves or contradicts little, then what says it plainly, then what supposes little. To suppose
-    /// more must explain more than a few stray flows: a second fault a twentieth of the mismatches, a place a fiftieth.
+    /// Suspects with a smaller key go first: those that leave or contradict few flows, then those that are certain, then those that
+    /// assume little. An additional assumption must explain more than a few stray flows: a second fault a twentieth of the mismatches, a
+    /// place a fiftieth.
     fn key(&self) -> (usize, usize, usize, Vec<Suspect>) {
         let supposes = self.suspects.iter().map(|suspect| match suspect.place {
             Place::Everywhere => 1,
@@ -225,9 +226,9 @@ fn tried(observed: &Observed<'_>, suspects: &[Suspect], wrong: &[bool]) -> Vec<T
     suspects.iter().map(of).collect()
 }
 
-/// Two faults at once: a flow is taken to be wrong when it would be with either.
+/// Two faults at once: a flow is assumed to be wrong if it would be wrong with either.
 fn pairs(singles: &[Tried], wrong: &[bool]) -> Vec<Tried> {
-    // What is late, or comes from elsewhere, may explain whatever is left over, so that it says nothing beside another fault.
+    // A fault that is late, or comes from other scenarios, may explain whatever is left over, so it says nothing beside another fault.
     let plain = |tried: &&Tried| tried.suspects[0].fault.lasts().is_none() && !tried.reaches();
     let modest: Vec<&Tried> = singles.iter().filter(plain).take(PAIRED).collect();
     let mut pairs = Vec::new();
@@ -245,7 +246,7 @@ fn pairs(singles: &[Tried], wrong: &[bool]) -> Vec<Tried> {
     pairs
 }
 
-/// Joins what would make the same flows wrong, and keeps what is worth showing.
+/// Groups the suspects that make the same flows wrong, and keeps the groups worth showing.
 fn groups(observed: &Observed<'_>, ranks: Vec<Tried>) -> Vec<Likeness> {
     let fits = ranks.first().is_some_and(|best| best.score.fits());
     let mut groups: Vec<(Effects, Likeness)> = Vec::new();
@@ -262,7 +263,7 @@ fn groups(observed: &Observed<'_>, ranks: Vec<Tried>) -> Vec<Likeness> {
             }
             continue;
         }
-        // What contradicts as much as it explains is like nothing that was seen.
+        // A suspect that contradicts as much as it explains does not look like the run.
         if groups.len() == SHOWN || tried.score.contradicts >= tried.score.explains {
             continue;
         }

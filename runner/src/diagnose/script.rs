@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a step lasts on paper: whatever a network does late, it has done by then.
+/// How long a step lasts on paper: a network has done by then whatever it does late.
 const LONG: Duration = Duration::from_secs(60);
 
 /// Where the pods of a scenario run.
@@ -32,7 +32,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Pods on nodes of these names; of a pod that is named twice the last word counts, and a node of no such name is passed over.
+    /// Pods on nodes with these names. If a pod is named twice, the last entry counts; an entry with an unknown node is ignored.
     pub fn on<'a>(nodes: &[&str], pods: impl IntoIterator<Item = (Workload, &'a str)>) -> Self {
         let number = |name: &str| {
             let at = nodes.iter().position(|node| *node == name)?;
@@ -52,7 +52,7 @@ impl Stage {
     }
 }
 
-/// Where a run would put the pods, by the names of their nodes; nowhere when they do not fit.
+/// Where a run would put the pods, by the names of their nodes; empty if they do not fit.
 #[must_use]
 pub fn planned(topology: &Topology, nodes: &[&str]) -> BTreeMap<Workload, String> {
     let node = |name: &&str| Node { name: (*name).to_owned(), ..Node::default() };
@@ -62,7 +62,7 @@ pub fn planned(topology: &Topology, nodes: &[&str]) -> BTreeMap<Workload, String
 /// A scenario, played on paper.
 pub struct Script<'a> {
     scenario: &'a Scenario,
-    /// All states, and when each came.
+    /// All states, and when each began.
     states: Vec<(State, Instant)>,
     steps: Vec<Played>,
 }
@@ -86,9 +86,9 @@ pub struct Seen {
 }
 
 impl<'a> Script<'a> {
-    /// Plays a scenario. `fault` is the one of the network: it decides how soon an address is used again.
+    /// Plays a scenario. `fault` is the network's fault: it decides how soon an address is used again.
     ///
-    /// Fails when the API server would refuse a policy, or the local cluster does not know its kind.
+    /// Fails if the API server would reject a policy, or if the local cluster does not know its kind.
     pub fn of(scenario: &'a Scenario, stage: &Stage, fault: Option<Fault>) -> Result<Self, Refused> {
         let mut api = Api::deployed(&scenario.topology, &stage.placed, stage.nodes, fault);
         let mut now = Instant::now();
@@ -107,7 +107,7 @@ impl<'a> Script<'a> {
             let flows = step.expectations.iter().map(|expected| expected.flow.clone()).collect();
             steps.push(Played { flows, last: states.len() - 1 });
         }
-        // In the end everything is deleted, the newest first; what that is about are denied flows, so that labels do not count.
+        // In the end everything is deleted, the newest object first. Only denied flows are tried then, so labels do not matter.
         now += LONG;
         for object in undo.into_iter().rev() {
             states.extend(api.change(&Change::Delete(object))?.into_iter().map(|state| (state, now)));
@@ -117,7 +117,7 @@ impl<'a> Script<'a> {
         Ok(Self { scenario, states, steps })
     }
 
-    /// What a network does with the flows that has this fault, or none.
+    /// What a network with this fault, or without one, does with the flows.
     #[must_use]
     pub fn predict(&self, suspect: Option<Suspect>) -> Prediction {
         let mut right = Engine::new(None);

@@ -1,4 +1,4 @@
-//! A fault at a place: what a network may have.
+//! A fault at a place.
 
 use crate::local::fault::{Effect, Fault};
 use flowproof_core::scenario::flow::Family;
@@ -27,7 +27,7 @@ pub enum Place {
     Only(Family),
     /// Through Services only.
     ThroughServices,
-    /// Everywhere, and by the policies of one scenario also in others that are played at the same time.
+    /// Everywhere, and the policies of one scenario also act on others that are played at the same time.
     AcrossScenarios,
 }
 
@@ -60,7 +60,7 @@ impl Suspect {
         matches!(self.fault, Fault::NamesCollide | Fault::PolicyEverywhere | Fault::V6BlockAbortsSync)
     }
 
-    /// Whether it shows only where an address is used again, so that the network has to do that.
+    /// Whether it shows only if an address is used again, so that the network has to do that.
     #[must_use]
     pub fn reuses_addresses(self) -> bool {
         matches!(self.fault, Fault::GonePodsStayPeers | Fault::GonePodsStaySubjects)
@@ -82,7 +82,7 @@ impl Suspect {
 }
 
 impl Place {
-    /// The place in words, behind a sentence on the fault; `nodes` are the names of the nodes, in order.
+    /// The place in words, to follow a sentence about the fault; `nodes` are the names of the nodes, in order.
     #[must_use]
     pub fn words(self, nodes: &[String]) -> String {
         match self {

@@ -8,14 +8,14 @@ use crate::report::counted;
 use flowproof_core::{outcome::Outcome, scenario::Scenario};
 use std::{collections::BTreeMap, fmt::Write as _};
 
-/// With fewer mismatched flows than this a fault that explains all of them may be another one than the network's: of the faults that were
-/// left out of the library (`runner/benches/diagnose --leave-out`) most of those for which another one was named had fewer.
+/// With fewer mismatched flows than this, a fault that explains all of them may not be the network's fault. When faults were left out of
+/// the library (`runner/benches/diagnose --leave-out`) and another one was named instead, most had fewer.
 const FEW: usize = 10;
 
 /// Flows of a likeness that are shown.
 const FLOWS: usize = 5;
 
-/// Writes a diagnosis. `scenarios` are those among which a test is looked for that distinguishes likenesses.
+/// Writes a diagnosis. A test that distinguishes likenesses is looked for among `scenarios`.
 #[must_use]
 pub fn text(diagnosis: &Diagnosis, scenarios: &[Scenario]) -> String {
     let mut out = String::new();
@@ -55,7 +55,7 @@ fn brief(diagnosis: &Diagnosis) -> Vec<String> {
     lines
 }
 
-/// Adds a diagnosis to the outcome that it is of: in a few lines, and to each flow that a fault explains that fault's name.
+/// Adds a diagnosis to its outcome: a few lines, and for each flow that a fault explains, the name of the fault.
 pub fn add_to(outcome: &mut Outcome, diagnosis: &Diagnosis) {
     outcome.diagnosis = brief(diagnosis);
     let mut known: BTreeMap<&Explained, String> = BTreeMap::new();
@@ -152,12 +152,12 @@ pub struct Telling {
     pub file: String,
     /// `distinguish one from other`.
     pub why: String,
-    /// Which flow of it fails with which.
+    /// Which flow of it fails with which fault.
     pub shows: String,
 }
 
-/// What distinguishes the likeliest faults: the first two likenesses, and two faults that these flows do not distinguish. Each one is
-/// looked for when it is asked for, among all scenarios.
+/// What distinguishes the likeliest faults: the first two likenesses, and two faults that these flows do not distinguish. The search
+/// through all scenarios happens only when the iterator is advanced.
 pub fn tests(diagnosis: &Diagnosis, scenarios: &[Scenario]) -> impl Iterator<Item = Telling> {
     let firsts = diagnosis.likenesses.iter().map(|likeness| (likeness, 0)).take(2).collect::<Vec<_>>();
     let alike = diagnosis.likenesses.iter().find(|likeness| likeness.suspects.len() > 1);

@@ -1,11 +1,11 @@
-//! Writes an image as an OCI archive (OCI image layout 1.1) that Docker's `load` understands as well.
+//! Writes an image as an OCI archive (OCI image layout 1.1) that `docker load` understands, too.
 
 use super::oci::{Image, ImageError, Tar};
 use serde_json::json;
 use std::{fs, path::Path};
 
 impl Image {
-    /// The archive: a tar file with fixed times and order, so that equal programs give equal bytes.
+    /// The archive: a tar file with fixed times and order, so that the same programs give the same bytes.
     pub fn archive(&self) -> Vec<u8> {
         let path = |digest: &str| format!("blobs/sha256/{digest}");
         let mut top = match &self.platforms[..] {
@@ -17,7 +17,7 @@ impl Image {
             "org.opencontainers.image.ref.name": self.reference,
         });
         let index = json!({ "schemaVersion": 2, "mediaType": super::oci::INDEX, "manifests": [top] });
-        // Docker without containerd's store reads this, and has no place for a second architecture: the first is the runner's own.
+        // Docker without containerd's image store reads this, and has no place for a second architecture: the first is the runner's own.
         let own = &self.platforms[0];
         let docker = json!([{
             "Config": path(&own.config.digest),

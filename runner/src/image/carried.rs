@@ -6,17 +6,17 @@ use std::sync::LazyLock;
 /// A prober, as it was built.
 #[derive(Debug, Clone, Copy)]
 pub struct Prober {
-    /// What it is for, as nodes and images name it: `amd64`, `arm64`.
+    /// Its architecture, as nodes and images name it: `amd64`, `arm64`.
     pub architecture: &'static str,
     /// The static program.
     pub program: &'static [u8],
-    /// A smaller program that carries it compressed and becomes it: what a `ConfigMap` holds.
+    /// A smaller program that carries it compressed, unpacks it and executes it: what a `ConfigMap` holds.
     pub packed: &'static [u8],
 }
 
 include!(concat!(env!("OUT_DIR"), "/probers.rs"));
 
-/// The probers, that for the first target of the build first.
+/// The probers, in the order of the build's targets.
 pub fn probers() -> &'static [Prober] {
     static PROBERS: LazyLock<Vec<Prober>> = LazyLock::new(|| {
         let named = |(program, packed): &(&'static [u8], &'static [u8])| Prober {
@@ -32,7 +32,7 @@ pub fn probers() -> &'static [Prober] {
 }
 
 impl Prober {
-    /// The prober that local clusters start: the first, which is for the runner's own machine unless the build was told otherwise.
+    /// The prober that local clusters start: the first, which is for the runner's own machine unless the build named another target.
     pub fn own() -> &'static Self {
         &probers()[0]
     }

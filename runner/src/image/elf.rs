@@ -1,6 +1,6 @@
 //! Reads what the image needs to know from the header of an ELF file (System V ABI, chapters 4 and 5).
 
-/// What a 64-bit little-endian ELF file says of itself.
+/// What the header of a 64-bit little-endian ELF file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Elf {
     /// Its machine, as OCI images name it (Go's `GOARCH`); `None` for one that has no image here.
@@ -10,7 +10,7 @@ pub(super) struct Elf {
 }
 
 impl Elf {
-    /// Reads the header; `None` when the bytes are not a 64-bit little-endian ELF file.
+    /// Reads the header; `None` if the bytes are not a 64-bit little-endian ELF file.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         const CLASS_64_LITTLE_ENDIAN: [u8; 6] = [0x7f, b'E', b'L', b'F', 2, 1];
         const PT_INTERP: u32 = 3;
@@ -36,7 +36,7 @@ impl Elf {
     }
 }
 
-/// The text that a program header's segment consists of, which a NUL ends.
+/// The text in a program header's segment, which ends with a NUL.
 fn text(bytes: &[u8], header: usize) -> Option<String> {
     let offset = usize::try_from(u64::from_le_bytes(*at(bytes, header.checked_add(8)?)?)).ok()?;
     let size = usize::try_from(u64::from_le_bytes(*at(bytes, header.checked_add(32)?)?)).ok()?;

@@ -1,10 +1,10 @@
-//! Puts the image where a cluster finds it, with the programs that its owner has: kind, containerd's `ctr`, k3s.
+//! Puts the image where a cluster finds it, with the programs that the user has: kind, containerd's `ctr`, k3s.
 
 use super::{Image, ImageError};
 use std::{io, process::Stdio, time::Duration};
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
-/// Limit for one program; importing takes a second or two, kind with many nodes takes longer.
+/// Limit for one program. Importing takes a second or two; kind with many nodes takes longer.
 const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Where to load the image.
@@ -119,7 +119,7 @@ async fn run(program: &'static str, arguments: &[&str], stdin: &[u8], hint: &str
         })?;
     let mut input = child.stdin.take().expect("stdin is piped");
     let feed = async move {
-        // A program that fails early closes its stdin; its own message says more than ours about the pipe.
+        // A program that fails early closes its stdin. Its own message says more than an error of the pipe.
         let _ = input.write_all(stdin).await;
         drop(input);
     };

@@ -5,7 +5,7 @@
 //! | [`oci`] | packs programs into an OCI image, the same bytes every time |
 //! | [`archive`] | writes an image as a file that container engines load |
 //! | [`runner`] | packs the runner with what it needs |
-//! | [`elf`] | reads from a program for which machine it is and whether it is static |
+//! | [`elf`] | reads a program's architecture, and whether it is static |
 //! | [`load`] | puts the archive where a cluster finds it: kind, containerd, k3s |
 //! | [`push`] | puts the image into a registry |
 //! | [`carried`] | the probers that were built with this runner |

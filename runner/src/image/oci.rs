@@ -16,7 +16,7 @@ pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// `localhost/flowproof-prober:VERSION-DIGEST`, where the digest is the first 12 hexadecimal digits of the program's SHA-256 (of
-    /// those of all programs where there are several): an image of another build never passes for this one.
+    /// the digests of all programs, if there are several), so an image of another build is never taken for this one.
     pub reference: String,
     /// What it has for each architecture, in the order in which the programs were given.
     pub(super) platforms: Vec<Platform>,
@@ -36,7 +36,7 @@ pub(super) struct Platform {
     pub(super) layer: Descriptor,
 }
 
-/// What leads to a content: its type, digest and size.
+/// A reference to a content: its type, digest and size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Descriptor {
     pub(super) media_type: &'static str,
@@ -77,10 +77,10 @@ pub(super) struct Program<'a> {
     pub(super) libraries: Vec<(String, Vec<u8>)>,
 }
 
-/// Why a program cannot be packed, or its archive not be written.
+/// Why a program cannot be packed, or its archive cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// It is not an ELF file for a machine that images exist for.
+    /// It is not an ELF file for a supported architecture.
     #[error("{0} is not an ELF program for amd64 or arm64, which images are made for")]
     Machine(&'static str),
     /// It needs a dynamic loader, which an image without a base does not have.
@@ -89,7 +89,7 @@ pub enum ImageError {
     /// Two programs are for the same architecture.
     #[error("two of the programs are for {0}: an image has one for each architecture")]
     Twice(&'static str),
-    /// A file that belongs into the image could not be read.
+    /// A file that belongs in the image could not be read.
     #[error("{what} cannot be read for the image: {problem}")]
     Read {
         /// Which one.
@@ -124,7 +124,7 @@ impl Image {
         })
     }
 
-    /// Packs programs that have all that they need.
+    /// Packs programs together with everything that they need.
     pub(super) fn pack_with(content: &Content<'_>) -> Result<Self, ImageError> {
         let mut blobs = Blobs::default();
         let mut platforms: Vec<Platform> = Vec::new();
@@ -230,7 +230,7 @@ fn layer(name: &str, program: &Program<'_>) -> Vec<u8> {
 struct Blobs(BTreeMap<String, Vec<u8>>);
 
 impl Blobs {
-    /// Adds a content and returns what leads to it.
+    /// Adds a content and returns its descriptor.
     fn add(&mut self, media_type: &'static str, content: Vec<u8>) -> Descriptor {
         let descriptor = Descriptor { media_type, digest: digest(&content), size: content.len() };
         self.0.insert(descriptor.digest.clone(), content);

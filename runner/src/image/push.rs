@@ -1,4 +1,4 @@
-//! Pushes an image to a registry (OCI distribution specification 1.1): what the registry has already is not sent again.
+//! Pushes an image to a registry (OCI distribution specification 1.1): what the registry already has is not sent again.
 
 mod credentials;
 mod failure;
@@ -16,10 +16,10 @@ use oci_client::{
 use std::{fs, net::IpAddr, path::Path, time::Duration};
 use tokio::time::timeout;
 
-/// Limit for all of it: three megabytes, which a slow line sends in a minute.
+/// Limit for the whole push: three megabytes, which a slow connection sends in a minute.
 pub(super) const DEADLINE: Duration = Duration::from_mins(5);
 
-/// Limit for a connection to come up, and for a registry to say something.
+/// Limit for establishing a connection, and for an answer of the registry.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// How a certificate in PEM form begins (RFC 7468).
@@ -35,9 +35,9 @@ pub struct Destination {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Encryption {
-    /// HTTPS, with a certificate that is checked.
+    /// HTTPS, with a certificate that is verified.
     Checked,
-    /// HTTPS with any certificate, or HTTP where the registry does not speak HTTPS.
+    /// HTTPS with any certificate, or HTTP if the registry does not speak HTTPS.
     Optional,
 }
 
@@ -48,14 +48,14 @@ pub struct Pushed {
     pub reference: String,
     /// Bytes that were sent.
     pub sent: usize,
-    /// Bytes that the registry had already.
+    /// Bytes that the registry already had.
     pub there: usize,
 }
 
 impl Destination {
-    /// Reads `REGISTRY/PATH[:TAG]`; without a tag the image's own is taken.
+    /// Reads `REGISTRY/PATH[:TAG]`; without a tag, the image's own is used.
     ///
-    /// A registry on this machine is spoken to as Docker does: with or without HTTPS, as it likes.
+    /// A registry on this machine may use HTTPS or HTTP, as with Docker.
     pub fn new(text: &str, image: &Image) -> Result<Self, PushError> {
         let wrong = |problem: String| PushError::Reference { text: text.to_owned(), problem };
         let (registry, path) = text.split_once('/').unwrap_or(("", text));
@@ -83,7 +83,7 @@ impl Destination {
         Ok(self)
     }
 
-    /// Takes any certificate, and HTTP.
+    /// Accepts any certificate, and HTTP.
     #[must_use]
     pub fn insecure(mut self) -> Self {
         self.encryption = Encryption::Optional;
@@ -95,7 +95,7 @@ impl Destination {
     }
 
     fn client(&self, protocol: ClientProtocol) -> Result<Client, PushError> {
-        // Only the first call in a process does it; the Kubernetes client may have done it before.
+        // Only the first call in a process has an effect; the Kubernetes client may have made it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let root = |pem: &Vec<u8>| Certificate { encoding: CertificateEncoding::Pem, data: pem.clone() };
         let config = ClientConfig {
@@ -110,7 +110,7 @@ impl Destination {
         Client::try_from(config).map_err(|error| PushError::of(self.registry(), error))
     }
 
-    /// A client that the registry has let in, as far as it asks for that before it is sent something.
+    /// A client that has logged in, if the registry asks for that before anything is sent.
     async fn connect(&self, auth: &RegistryAuth) -> Result<Client, PushError> {
         let failed = |error| PushError::of(self.registry(), error);
         let client = self.client(ClientProtocol::Https)?;
@@ -133,7 +133,7 @@ fn is_local(registry: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Pushes an image, with the credentials that Docker's or Podman's `login` has kept.
+/// Pushes an image, with the credentials that `docker login` or `podman login` has saved.
 pub async fn push(image: &Image, destination: &Destination) -> Result<Pushed, PushError> {
     let auth = credentials::of(destination.registry())?;
     timeout(DEADLINE, push_with(image, destination, &auth))

@@ -1,4 +1,4 @@
-//! The runner's own image: the program that runs now, and the libraries that it needs if it is linked dynamically.
+//! The runner's own image: the running program, and the libraries that it needs if it is linked dynamically.
 
 use super::{
     elf::Elf,
@@ -6,9 +6,9 @@ use super::{
 };
 use std::{fs, path::Path, process::Command};
 
-/// Packs the program that runs now, for a Job inside a cluster.
+/// Packs the running program, for a Job inside a cluster.
 ///
-/// A static program goes in alone, as a release's does. A dynamic one takes its loader and its libraries along, from this machine.
+/// A static program, as in a release, goes in alone. A dynamic one comes with its loader and its libraries from this machine.
 pub fn runner() -> Result<Image, ImageError> {
     let path = std::env::current_exe().map_err(|error| unreadable("the program itself", error))?;
     let program = fs::read(&path).map_err(|error| unreadable(&path.display().to_string(), error))?;
@@ -40,7 +40,7 @@ fn libraries(loader: &str, program: &Path) -> Result<Vec<(String, Vec<u8>)>, Ima
     paths.into_iter().map(read).collect()
 }
 
-/// The path in a line as `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x7f…)`; the kernel's own library and the loader have none.
+/// The path in a line such as `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x7f…)`; the vDSO and the loader have none.
 fn listed_path(line: &str) -> Option<&str> {
     let (_, path) = line.split_once(" => ")?;
     path.split(" (0x").next().map(str::trim).filter(|path| path.starts_with('/'))

@@ -1,4 +1,4 @@
-//! Finds the credentials for a registry where Podman's and Docker's `login` keep them, credential helpers included.
+//! Finds the credentials for a registry where `podman login` and `docker login` keep them, credential helpers included.
 
 use super::PushError;
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Under this name Docker's clients keep what they know of `docker.io`.
+/// The name under which Docker's clients keep the credentials for `docker.io`.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 /// The credentials for a registry, from the first file that has some; none if there are none.
@@ -23,7 +23,7 @@ pub(super) fn of(registry: &str) -> Result<RegistryAuth, PushError> {
     Ok(RegistryAuth::Anonymous)
 }
 
-/// Where they may be: what a variable names comes before what every login writes to.
+/// The files that may have credentials: those that a variable names come before the default ones.
 fn files(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     let home = variable("HOME");
     let in_home = |path: &str| home.as_ref().map(|home| home.join(path));
@@ -57,7 +57,7 @@ fn in_file(path: &Path, registry: &str) -> Result<Option<RegistryAuth>, PushErro
             "for {registry} it has an identity token, which flowproof cannot use: log in with a password or an access token"
         ))),
         Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(None),
-        // What every helper says when it has none (docker-credential-helpers, credentials/error.go).
+        // What every helper prints if it has none (docker-credential-helpers, credentials/error.go).
         Err(CredentialRetrievalError::HelperFailure { stdout, .. })
             if stdout.contains("credentials not found") =>
         {

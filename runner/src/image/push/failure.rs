@@ -33,7 +33,7 @@ pub enum PushError {
         /// Why not.
         problem: String,
     },
-    /// Nobody answers there.
+    /// The registry does not answer.
     #[error("the registry {registry} cannot be reached: {problem}")]
     Unreachable {
         /// Which one.
@@ -49,7 +49,7 @@ pub enum PushError {
         /// What it does instead.
         problem: String,
     },
-    /// It has a certificate that nobody vouches for.
+    /// It has a certificate that no trusted authority has signed.
     #[error("the certificate of the registry {registry} is not trusted: {problem}")]
     Untrusted {
         /// Which one.
@@ -57,7 +57,7 @@ pub enum PushError {
         /// Why not.
         problem: String,
     },
-    /// It does not let us in, or not write there.
+    /// It does not allow the login, or does not allow to write there.
     #[error("the registry {registry} refuses: {problem}")]
     Refused {
         /// Which one.
@@ -65,7 +65,7 @@ pub enum PushError {
         /// What it says.
         problem: String,
     },
-    /// It says that something else is wrong.
+    /// It reports another error.
     #[error("the registry {registry} does not take the image: {problem}")]
     Failed {
         /// Which one.
@@ -73,7 +73,7 @@ pub enum PushError {
         /// What it says.
         problem: String,
     },
-    /// It was not done in time.
+    /// The push did not finish in time.
     #[error("the image was not pushed to {registry} within {} s", DEADLINE.as_secs())]
     Late {
         /// Which one.
@@ -103,7 +103,7 @@ impl PushError {
         }
     }
 
-    /// Reads what the client of the registry says.
+    /// Makes it from an error of the registry's client.
     pub(super) fn of(registry: &str, error: OciDistributionError) -> Self {
         let registry = registry.to_owned();
         match error {
@@ -178,7 +178,7 @@ fn untrusted(problem: &CertificateError) -> String {
     }
 }
 
-/// What led to an error, the deepest cause last. An error of input or output hides what it was made of from its own chain.
+/// The causes of an error, the deepest one last. An I/O error does not include the error that it wraps in its own chain.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
     let mut causes = Vec::new();
     let mut next = Some(error);

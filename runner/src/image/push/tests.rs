@@ -1,4 +1,4 @@
-//! What is a destination; what a registry says is tried against a real one in tests/command.
+//! What is a valid destination. A registry's answers are tested against a real one in tests/registry.
 
 use super::*;
 

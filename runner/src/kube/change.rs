@@ -36,7 +36,7 @@ impl Kube {
         labels[MANAGED_BY_LABEL] = json!("flowproof");
         let run = labels[RUN_LABEL].as_str().unwrap_or_default().to_owned();
         if scope == Scope::Cluster {
-            // Noted before the request: an answer that is lost must not lose the object.
+            // Recorded before the request, so that a lost answer does not lose the object.
             self.ledger().applied(&run, &object);
         }
         let parameters = PatchParams::apply(FIELD_MANAGER).force().validation_strict();
@@ -102,7 +102,7 @@ impl Kube {
         }
     }
 
-    /// The API of an object's kind; fails when object and kind disagree about having a namespace.
+    /// The API of an object's kind; fails if object and kind disagree about having a namespace.
     async fn api(
         &self,
         object: &ObjectRef,

@@ -1,4 +1,4 @@
-//! Finds the cluster as kubectl does: a given kubeconfig, `KUBECONFIG`, `~/.kube/config`, the pod's own surroundings.
+//! Finds the cluster as kubectl does: a given kubeconfig, `KUBECONFIG`, `~/.kube/config`, or the in-cluster configuration.
 
 use super::{Kube, delivery::Deliver, failure, kinds::Kinds, ledger::Ledger};
 use crate::{
@@ -29,21 +29,21 @@ pub struct KubeOptions {
     pub kubeconfig: Option<PathBuf>,
     /// The context to use instead of the kubeconfig's current one.
     pub context: Option<String>,
-    /// The image of the prober, if another one than [`crate::image::embedded`] names.
+    /// The image of the prober, if it is not the one that [`crate::image::embedded`] names.
     pub image: Option<String>,
     /// How the prober gets into its pods.
     pub deliver: Deliver,
-    /// The image of the pods that the prober is delivered to in a `ConfigMap`; one that the nodes have, if unset.
+    /// The image of the pods that get the prober in a `ConfigMap`; if unset, one that the nodes have.
     pub base_image: Option<String>,
     /// When nodes pull the image.
     pub pull_policy: PullPolicy,
-    /// Secrets that nodes pull the image with; copied into every namespace of a run.
+    /// Secrets with which nodes pull the image; copied into every namespace of a run.
     pub pull_secrets: Vec<Qualified>,
-    /// Tolerations of every pod beside its own, as in the Kubernetes API.
+    /// Tolerations of every pod in addition to its own, as in the Kubernetes API.
     pub tolerations: Vec<Value>,
     /// Only nodes with these labels are used; the others count as unusable.
     pub node_selector: Labels,
-    /// What every object of its kind bears beside its own, because an admission policy wants it.
+    /// Labels that every pod gets in addition to its own, because an admission policy demands them.
     pub pod_labels: Labels,
     /// As `pod_labels`.
     pub pod_annotations: Labels,
@@ -57,7 +57,7 @@ pub struct KubeOptions {
     pub runtime_class: Option<String>,
     /// CPU that every pod requests, as a Kubernetes quantity.
     pub cpu_request: String,
-    /// CPU that no pod may exceed, as a Kubernetes quantity. A pod without the CPU that it needs measures itself.
+    /// CPU that no pod may exceed, as a Kubernetes quantity. A pod with too little CPU measures its own delays.
     pub cpu_limit: Option<String>,
     /// Memory that every pod requests, as a Kubernetes quantity.
     pub memory_request: String,
@@ -117,9 +117,9 @@ impl PullPolicy {
 }
 
 impl Kube {
-    /// Reads the configuration and prepares the client; nothing is sent to the cluster yet.
+    /// Reads the configuration and prepares the client. Nothing is sent to the cluster yet.
     ///
-    /// Fails with [`ClusterError::Unreachable`] when there is no configuration or it cannot be used.
+    /// Fails with [`ClusterError::Unreachable`] if there is no configuration or it cannot be used.
     pub async fn connect(options: KubeOptions) -> Result<Self, ClusterError> {
         let (mut config, context) = configuration(&options).await?;
         config.connect_timeout = Some(CONNECT_DEADLINE);
@@ -179,8 +179,8 @@ async fn configuration(options: &KubeOptions) -> Result<(Config, String), Cluste
     Ok((config, context))
 }
 
-/// The kubeconfig with all files of `KUBECONFIG` merged; like kubectl's, files that do not exist are left out.
-/// `None` when there is none at all.
+/// The kubeconfig, merged from all files of `KUBECONFIG`. As with kubectl, files that do not exist are left out.
+/// `None` if there is none at all.
 fn kubeconfig(given: Option<&Path>) -> Result<Option<Kubeconfig>, ClusterError> {
     let bad = |error: KubeconfigError| {
         if let KubeconfigError::ReadConfig(error, path) = &error {
@@ -214,9 +214,9 @@ fn kubeconfig(given: Option<&Path>) -> Result<Option<Kubeconfig>, ClusterError> 
     Ok(merged)
 }
 
-/// Whether kubectl would find a cluster: there is a kubeconfig, or this is a pod of one.
+/// Whether kubectl would find a cluster: there is a kubeconfig, or flowproof runs in a pod.
 pub fn configured() -> bool {
-    // A kubeconfig that cannot be read is one, too: its problem must be told.
+    // A kubeconfig that cannot be read counts, too, so that its problem is reported.
     !matches!(kubeconfig(None), Ok(None)) || Config::incluster().is_ok()
 }
 
@@ -249,7 +249,7 @@ fn context(options: &KubeOptions, kubeconfig: &Kubeconfig) -> Result<String, Clu
     Err(unusable(format!("the kubeconfig has no context '{wanted}'"), &hint))
 }
 
-/// The surroundings of a pod; only without any kubeconfig, and only if no context was asked for.
+/// The in-cluster configuration; only without any kubeconfig, and only if no context was asked for.
 fn in_cluster(options: &KubeOptions) -> Result<(Config, String), ClusterError> {
     let none = || {
         let looked = match env::var_os("KUBECONFIG").filter(|list| !list.is_empty()) {

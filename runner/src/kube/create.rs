@@ -15,7 +15,7 @@ use std::{fmt::Debug, net::IpAddr};
 use tokio::time::Instant;
 
 impl Kube {
-    /// Creates an object; `resource` is its kind's plural in the core group, for the question why it was refused.
+    /// Creates an object. `resource` is its kind's plural in the core group; it is needed to find out why the object was refused.
     pub(super) async fn create<K>(&self, api: &Api<K>, resource: &str, object: &K) -> Result<K, ClusterError>
     where
         K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + Debug,
@@ -23,7 +23,7 @@ impl Kube {
         self.create_in(api, ("", resource), object).await
     }
 
-    /// The same for a kind of another group.
+    /// Creates an object of another group.
     pub(super) async fn create_in<K>(
         &self,
         api: &Api<K>,
@@ -55,7 +55,7 @@ impl Kube {
         self.create(&api, "pods", &object).await.map(drop)
     }
 
-    /// Creates what brings the prober to the pods of a namespace, of which this is one.
+    /// Creates what delivers the prober to the pods of this pod's namespace.
     pub(super) async fn deliver_to(&self, pod: &PodSpec) -> Result<(), ClusterError> {
         let labels = object::labels_of(&pod.run, &Labels::new());
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &pod.name.namespace);
@@ -98,7 +98,7 @@ impl Kube {
         })
     }
 
-    /// Copies the secrets that nodes pull the image with into a namespace.
+    /// Copies the pull secrets into a namespace.
     pub(super) async fn copy_pull_secrets(&self, namespace: &str, run: &str) -> Result<(), ClusterError> {
         try_join_all(self.options.pull_secrets.iter().map(|secret| self.copy_secret(secret, namespace, run)))
             .await

@@ -1,7 +1,7 @@
 //! How the prober gets into its pods: with an image of its own, or in a `ConfigMap` that is mounted into pods of any image.
 //!
-//! Nodes that have no image of ours, and a cluster that can pull none, need nothing more than the API server: a `ConfigMap` holds
-//! 1 MiB, and the packed prober is less. Nothing of the image that such pods are made of runs.
+//! If nodes neither have our image nor can pull it, the API server is enough: a `ConfigMap` holds 1 MiB, and the packed prober is
+//! smaller. Nothing of the image of such pods runs.
 
 use super::connect::KubeOptions;
 use crate::{cluster::PodSpec, image::Prober};
@@ -24,16 +24,16 @@ const IN_CONFIG_MAP: &str = "/flowproof/flowproof-prober";
 /// Everybody may read and execute it.
 const MODE: i32 = 0o555;
 
-/// The name of the `ConfigMap` in the namespaces of a run. In a live one it has that of what holds the shadows there.
+/// The name of the `ConfigMap` in the namespaces of a run. In a live namespace it has the name of the shadows' holder.
 const NAME: &str = "flowproof-prober";
 
-/// An image that every node can pull when no image is known to be on all of them: it is what the pods of most clusters wait in.
+/// An image to pull if no image is known to be on all nodes: the sandbox image of most clusters.
 const PULLED: &str = "registry.k8s.io/pause:3.10";
 
 /// How the prober gets into its pods, as it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Deliver {
-    /// With the image where all nodes have it or one was named, else in a `ConfigMap`.
+    /// With the image if all nodes have it or one was named, otherwise in a `ConfigMap`.
     #[default]
     Auto,
     /// With an image of its own.
@@ -47,7 +47,7 @@ pub enum Deliver {
 pub(super) enum Delivery {
     /// In this image.
     Image(String),
-    /// In a `ConfigMap`, in pods of an image that has nothing to do with it.
+    /// In a `ConfigMap`, in pods of an unrelated image.
     ConfigMap {
         /// That image.
         base: String,
@@ -57,7 +57,7 @@ pub(super) enum Delivery {
 }
 
 impl Delivery {
-    /// Decides by what was asked for and by what the nodes have, of which those count that pods may be put on.
+    /// Decides by what was asked for and by what the nodes have; `nodes` are those that may get pods.
     pub(super) fn decide(options: &KubeOptions, own: &str, nodes: &[&Node]) -> Self {
         let by_image = match options.deliver {
             Deliver::Image => true,
@@ -79,7 +79,7 @@ impl Delivery {
         }
     }
 
-    /// A word to the user, if it is not what is usual.
+    /// A note to the user, if the delivery is not the usual one.
     pub(super) fn note(&self, options: &KubeOptions) -> Option<String> {
         let Self::ConfigMap { base, .. } = self else { return None };
         let why = if options.deliver == Deliver::ConfigMap || options.base_image.is_some() {
@@ -105,7 +105,7 @@ impl Delivery {
         }
     }
 
-    /// Adds to a pod's specification, which has one container, what this needs.
+    /// Adds what the delivery needs to a pod's specification, which has one container.
     pub(super) fn mount(&self, spec: &PodSpec, pod: &mut Value) {
         let Self::ConfigMap { nodes, .. } = self else { return };
         let prober = nodes.get(&spec.node).and_then(|architecture| Prober::of(architecture));
@@ -120,8 +120,8 @@ impl Delivery {
         }
     }
 
-    /// What the pods of a namespace need there, of which this is one: the prober for each architecture that nodes have; nothing with
-    /// an image.
+    /// The `ConfigMap`s that the pods of this pod's namespace need: one for each architecture of the nodes; none if there is an
+    /// image.
     pub(super) fn config_maps(
         &self,
         spec: &PodSpec,
@@ -160,14 +160,14 @@ fn name(spec: &PodSpec, prober: &Prober) -> String {
     format!("{name}-{}", prober.architecture)
 }
 
-/// The images that a node says it has: a kubelet names at most fifty, the largest first, unless it was told otherwise.
+/// The images that a node reports: a kubelet lists at most fifty, the largest first, unless it is configured otherwise.
 fn names_on(node: &Node) -> BTreeSet<&str> {
     let images = node.status.as_ref().and_then(|status| status.images.as_ref());
     images.into_iter().flatten().flat_map(|image| image.names.iter().flatten()).map(String::as_str).collect()
 }
 
-/// An image that all nodes have: the one that their pods wait in, if it is among those that are named, else the smallest. Names
-/// with a digest are of no use to a person who reads them.
+/// An image that all nodes have: the sandbox image, if the nodes list it, otherwise the smallest. Names with a digest are left
+/// out, because they mean nothing to a reader.
 fn on_all(nodes: &[&Node]) -> Option<String> {
     let (first, others) = nodes.split_first()?;
     let others: Vec<BTreeSet<&str>> = others.iter().map(|node| names_on(node)).collect();
@@ -182,7 +182,7 @@ fn on_all(nodes: &[&Node]) -> Option<String> {
     common.min_by_key(|(size, name)| (!waits(name), *size, name.len())).map(|(_, name)| name.to_owned())
 }
 
-/// A prober's image of another version works as well, but would be taken for the one that runs.
+/// The prober's image of another version would work, but a reader would take it for the prober that runs.
 fn is_ours(name: &str) -> bool {
     name.contains("flowproof")
 }

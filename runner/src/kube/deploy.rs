@@ -19,11 +19,11 @@ use kube::{Api, ResourceExt, api::DeleteParams, runtime::watcher};
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// Longest time without headway at the end of an old pod (a grace period of 1 s and the node's own work), and at the start of a
-/// new one.
+/// Longest time without headway while an old pod terminates (a grace period of 1 s and the node's own work), and while a new one
+/// starts.
 const RESTART: Duration = Duration::from_mins(1);
 
-/// How many pods of a namespace are created at once: a large lane must not run into the API server's limits.
+/// How many pods of a namespace are created at once, so that a large lane does not run into the API server's limits.
 const AT_ONCE: usize = 32;
 
 /// Cluster IPs of Services.
@@ -34,7 +34,7 @@ impl Kube {
         let deadline = Instant::now() + lane.without_headway;
         self.ledger().enter(lane);
         let watched = self.pods_of(&lane.run);
-        // Every creation is awaited even when another one failed: what is created after a removal would stay behind.
+        // Every creation is awaited, even if another one failed: an object that is created after the removal would stay behind.
         let mut namespaces = Vec::new();
         for (name, labels) in &lane.namespaces {
             namespaces.push(self.fill_namespace(lane, name, labels, deadline).boxed());

@@ -39,13 +39,13 @@ const DAEMONS: &[(&str, &str)] = &[
     ("kube-flannel", "flannel"),
 ];
 
-/// The API group of what admits pods in OpenShift.
+/// The API group of OpenShift's admission of pods.
 const OPENSHIFT: &str = "security.openshift.io";
 
 impl Kube {
-    /// Asks the API server for its version, and returns it as it is written there: `v1.36.3`.
+    /// Asks the API server for its version, and returns it unchanged: `v1.36.3`.
     ///
-    /// Fails with [`ClusterError::Unreachable`] when it does not answer.
+    /// Fails with [`ClusterError::Unreachable`] if it does not answer.
     pub async fn server_version(&self) -> Result<String, ClusterError> {
         let context = format!("reach the API server at {}", self.server);
         Ok(failure::request(&context, self.client.apiserver_version()).await?.git_version)
@@ -54,13 +54,13 @@ impl Kube {
     pub(super) async fn describe_cluster(&self) -> Result<ClusterInfo, ClusterError> {
         let nodes: Api<Node> = Api::all(self.client.clone());
         let context = format!("reach the API server at {}", self.server);
-        // Reachability first: a cluster that is down must not be reported once per question.
+        // One request comes first, so that an unreachable cluster is reported only once.
         let version = failure::request(&context, self.client.apiserver_version()).await?;
         let everything = ListParams::default();
         let list = async {
             match failure::answered("list nodes", nodes.list(&everything)).await? {
                 Ok(nodes) => Ok(Some(nodes)),
-                // The permission check says so in its own words.
+                // The permission check reports this.
                 Err(status) if status.code == 403 => Ok(None),
                 Err(status) => Err(failure::failed("list nodes", &status)),
             }
@@ -134,8 +134,8 @@ impl Kube {
         }
     }
 
-    /// Recognises the network plugin by its `DaemonSet`, else by what its own objects say. Only a help for readers:
-    /// whatever cannot be read counts as not there.
+    /// Recognizes the network plugin by its `DaemonSet`, or else by its own objects. This is only information for readers, so
+    /// whatever cannot be read counts as absent.
     async fn network_plugin(&self) -> Option<String> {
         let daemons: Api<DaemonSet> = Api::all(self.client.clone());
         let everything = ListParams::default();
@@ -164,7 +164,7 @@ fn http_get(path: &str) -> Option<http::Request<Vec<u8>>> {
     http::Request::get(path).body(Vec::new()).ok()
 }
 
-/// The plugin whose API group is served: also an agent that is no DaemonSet brings its kinds with it.
+/// The plugin whose API group is served: an agent that is not a DaemonSet has kinds of its own, too.
 fn plugin_of_groups(serves: impl Fn(&str) -> bool) -> Option<&'static str> {
     const GROUPS: &[(&str, &str)] = &[
         ("cilium.io", "cilium"),
@@ -195,7 +195,7 @@ fn version_of_image(image: &str) -> Option<&str> {
     Some(tag)
 }
 
-/// The plugin that a node's annotations speak of, without its version.
+/// The plugin that a node's annotations name, without its version.
 fn plugin_of_node(node: &Node) -> Option<String> {
     const ANNOTATIONS: &[(&str, &str)] = &[
         ("projectcalico.org/", "calico"),
@@ -213,7 +213,7 @@ fn plugin_of_node(node: &Node) -> Option<String> {
     found.map(|(_, plugin)| (*plugin).to_owned()).or_else(by_condition)
 }
 
-/// Says why no pod can start on a node now; `None` when one can.
+/// Says why no pod can start on a node now; `None` if one can.
 pub(super) fn unusable(node: &Node, now: Timestamp) -> Option<String> {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
     let ready = conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready");
@@ -231,7 +231,7 @@ pub(super) fn unusable(node: &Node, now: Timestamp) -> Option<String> {
     cordoned.then(|| "cordoned".into())
 }
 
-/// Why the prober does not run on a node, whatever its state; an image that somebody named may be for other architectures, too.
+/// Why the prober cannot run on a node, whatever its state. An image that the user named may be for other architectures, too.
 fn foreign(node: &Node, image_is_named: bool) -> Option<String> {
     let labels = node.metadata.labels.as_ref();
     let label = |key: &str| labels.and_then(|labels| labels.get(key)).map(String::as_str);

@@ -4,11 +4,11 @@ use crate::cluster::ClusterError;
 use std::{error::Error, future::Future, io, time::Duration};
 use tokio::time::timeout;
 
-/// Limit for one request; the longest ordinary one (a pod under a slow admission webhook) may take 10 s by Kubernetes'
-/// own default for webhooks.
+/// Limit for one request. The longest ordinary one creates a pod under a slow admission webhook, for which Kubernetes' default
+/// timeout is 10 s.
 pub(super) const REQUEST_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Runs a request; an error of the API keeps the server's words.
+/// Runs a request; an error of the API keeps the server's message.
 pub(super) async fn request<T>(
     context: &str,
     future: impl Future<Output = Result<T, kube::Error>>,
@@ -16,7 +16,7 @@ pub(super) async fn request<T>(
     answered(context, future).await?.map_err(|status| failed(context, &status))
 }
 
-/// Runs a request whose refusal by the API server the caller wants to judge by its code.
+/// Runs a request; if the API server refuses it, the caller decides by the code.
 pub(super) async fn answered<T>(
     context: &str,
     future: impl Future<Output = Result<T, kube::Error>>,
@@ -39,12 +39,12 @@ pub(super) async fn answered<T>(
     }
 }
 
-/// What the API server said against a request that is not about an object of the user.
+/// The API server's refusal of a request that is not about an object of the user.
 pub(super) fn failed(context: &str, status: &kube::core::Status) -> ClusterError {
     ClusterError::Failed { context: format!("cannot {context}"), message: said(status) }
 }
 
-/// The server's message, or its reason when it left the message out.
+/// The server's message, or its reason if it has no message.
 pub(super) fn said(status: &kube::core::Status) -> String {
     match (status.message.is_empty(), status.reason.is_empty()) {
         (false, _) => status.message.clone(),
@@ -91,7 +91,7 @@ fn unreachable(context: &str, error: &kube::Error) -> ClusterError {
     };
     let why = match (kind, error) {
         (Some(io::ErrorKind::TimedOut), _) => "no answer in time".to_owned(),
-        // The outer layers name the parts of the client; what happened stands innermost.
+        // The outer layers name the parts of the client; the innermost one says what happened.
         (_, kube::Error::Service(error)) => root(&**error).to_string(),
         (_, kube::Error::HyperError(error)) => root(error).to_string(),
         _ => chain(error),
@@ -115,7 +115,7 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
     while let Some(error) = next {
         if let Some(io) = error.downcast_ref::<io::Error>() {
             found = Some(io.kind());
-            // The cause of a wrapped error is what it wraps, not the source of that.
+            // `source` skips the error that an I/O error wraps, so `get_ref` comes first.
             next = io.get_ref().map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
         } else {
             next = error.source();

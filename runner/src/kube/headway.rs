@@ -1,16 +1,16 @@
-//! Whether pods make headway on their way up, node by node, and when waiting for them is over.
+//! Whether pods make headway while they come up, node by node, and when waiting for them is over.
 //!
-//! As long as a node brings up pods of the run, its other ones only wait for their turn; where nothing happens, waiting longer
-//! does not help. What another node does is no headway: a node whose kubelet is stopped is found as quickly beside busy
-//! neighbors as alone.
+//! As long as a node brings up pods of the run, its other pods only wait for their turn; if nothing happens, waiting longer does
+//! not help. What another node does is not headway, so a node whose kubelet is stopped is found as quickly beside busy neighbors
+//! as alone.
 
 use std::{collections::BTreeMap, time::Duration};
 
-/// Longest that pods may take although they make headway. A deployment on two busy cores took 70 s; a cluster that is several
-/// times slower than that judges nothing within its time either.
+/// The longest that pods may take although they make headway. A deployment on two busy cores took 70 s. On a cluster that is several
+/// times slower, no flow would settle in time either.
 pub(super) const LONGEST: Duration = Duration::from_mins(5);
 
-/// How far a pod has come. Each stage is reached once: what goes to and fro between two states makes no headway.
+/// How far a pod has come. Each stage counts once: a pod that switches between two states makes no headway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     /// The API server has it.
@@ -30,7 +30,7 @@ pub(super) enum Stage {
 /// A pod of the run, as it is seen now.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sight<'a> {
-    /// Names this pod and none of the same name before or after it.
+    /// Identifies this pod, not an earlier or later one of the same name.
     pub(super) uid: &'a str,
     /// Its node; empty before it has one.
     pub(super) node: &'a str,
@@ -41,9 +41,9 @@ pub(super) struct Sight<'a> {
 /// A pod that is waited for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Awaited<'a> {
-    /// Its uid; empty when it has not been seen.
+    /// Its uid; empty if it has not been seen.
     pub(super) uid: &'a str,
-    /// The node that it has, or is to have.
+    /// The node that it has, or will have.
     pub(super) node: &'a str,
 }
 
@@ -59,19 +59,19 @@ pub(super) struct Limits {
 /// What to do about pods that are not up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// Wait, and decide again at this moment.
+    /// Wait, and decide again at a later moment.
     Wait {
-        /// Since the wait began.
+        /// That moment, since the wait began.
         until: Duration,
     },
     /// Give up: nothing has happened for too long on the node of one of them.
     Stalled {
-        /// Its index.
+        /// The index of that pod.
         pod: usize,
         /// For how long nothing has happened.
         quiet: Duration,
     },
-    /// Give up: they make headway, and still take too long.
+    /// Give up: the pods make headway, but take too long.
     Slow {
         /// The index of the first of them.
         pod: usize,
@@ -83,8 +83,8 @@ pub(super) enum Decision {
 pub(super) struct Headway {
     limits: Limits,
     pods: BTreeMap<String, Met>,
-    /// When a node last brought a pod of the run to a stage. One that it ended counts as one that came up: both are all that
-    /// there is to do.
+    /// When a node last brought a pod of the run to a stage. A pod that ended counts as one that is up: in both cases the node has
+    /// nothing left to do.
     nodes: BTreeMap<(String, Stage), Duration>,
     /// When a pod of the run was last created or given a node.
     scheduled: Duration,
@@ -103,7 +103,7 @@ impl Headway {
         Self { limits, pods: BTreeMap::new(), nodes: BTreeMap::new(), scheduled: Duration::ZERO }
     }
 
-    /// Takes in all pods of the run, whichever of them are waited for.
+    /// Takes in all pods of the run, whether they are waited for or not.
     pub(super) fn look<'a>(&mut self, now: Duration, pods: impl IntoIterator<Item = Sight<'a>>) {
         let mut gone = std::mem::take(&mut self.pods);
         for Sight { uid, node, stage } in pods {
@@ -139,13 +139,13 @@ impl Headway {
         Decision::Wait { until }
     }
 
-    /// When something last happened that a pod waits for: with itself, or with another one that came further than it. A node that
-    /// takes pods in and connects none does nothing for those that wait for their network.
+    /// When something last happened that a pod waits for: to the pod itself, or to another pod that has come further. A node that
+    /// accepts pods but connects none does nothing for those that wait for their network.
     fn last(&self, pod: &Awaited<'_>) -> Duration {
         let Some(met) = self.pods.get(pod.uid) else { return self.scheduled };
         let others = match met.stage {
             Stage::Known => self.scheduled,
-            // Others that find their nodes do not make room for it.
+            // Other pods that get a node do not make room for it.
             Stage::Unplaced => Duration::ZERO,
             stage => {
                 let further = |of: Stage| of > stage || of == Stage::Up;
@@ -163,7 +163,7 @@ impl Headway {
 }
 
 impl Decision {
-    /// Why waiting is over, for a pod that waits like so many others; none while it goes on.
+    /// Why waiting is over, for a pod that waits together with this number of others; `None` while it goes on.
     pub(super) fn words(self, waited: Duration, others: usize) -> Option<String> {
         let like = match others {
             0 => String::new(),

@@ -14,7 +14,7 @@ use std::{collections::HashMap, sync::Mutex};
 pub(super) struct Kinds(Mutex<HashMap<GroupVersionKind, (ApiResource, Scope)>>);
 
 impl Kinds {
-    /// Finds a kind; fails with [`ClusterError::Unsupported`] when the cluster does not serve it.
+    /// Finds a kind; fails with [`ClusterError::Unsupported`] if the cluster does not serve it.
     pub(super) async fn resolve(
         &self,
         client: &Client,

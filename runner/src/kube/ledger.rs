@@ -1,4 +1,4 @@
-//! What this runner has made and not yet removed: lanes that are up, cluster-scoped objects beside them, what holds shadows.
+//! What this runner has created and not yet removed: lanes that are up, cluster-scoped objects with them, holders of shadows.
 
 use crate::cluster::{Lane, PodName};
 use flowproof_core::scenario::ObjectRef;
@@ -12,7 +12,7 @@ pub(super) struct Ledger {
     /// The run of the lane that was deployed last.
     latest: Option<String>,
     applied: Vec<Applied>,
-    /// Identities of what holds shadows in live namespaces.
+    /// The `metadata.uid` of each holder of shadows in a live namespace.
     holders: BTreeMap<PodName, String>,
 }
 
@@ -20,38 +20,38 @@ pub(super) struct Ledger {
 struct Applied {
     object: ObjectRef,
     run: String,
-    /// Namespaces that were up then. When the last of them goes, so does the object.
+    /// Namespaces that were up when it was applied. It is removed with the last of them.
     beside: BTreeSet<String>,
 }
 
 impl Ledger {
-    /// Notes a lane before its first object is created.
+    /// Records a lane before its first object is created.
     pub(super) fn enter(&mut self, lane: &Lane) {
         self.namespaces.extend(lane.namespaces.keys().map(|name| (name.clone(), lane.run.clone())));
         self.latest = Some(lane.run.clone());
     }
 
-    /// The run to which an object belongs: that of its namespace, or of the latest lane.
+    /// The run to which an object belongs: that of its namespace, or that of the latest lane.
     pub(super) fn run_of(&self, namespace: Option<&str>) -> Option<String> {
         namespace.and_then(|namespace| self.namespaces.get(namespace)).or(self.latest.as_ref()).cloned()
     }
 
-    /// Notes what holds shadows: its name and `metadata.uid`.
+    /// Records a holder of shadows: its name and `metadata.uid`.
     pub(super) fn held(&mut self, holder: &PodName, uid: String) {
         self.holders.insert(holder.clone(), uid);
     }
 
-    /// The `metadata.uid` of what holds shadows.
+    /// The `metadata.uid` of a holder of shadows.
     pub(super) fn uid_of(&self, holder: &PodName) -> Option<String> {
         self.holders.get(holder).cloned()
     }
 
-    /// Forgets what held shadows.
+    /// Forgets a holder of shadows.
     pub(super) fn let_go(&mut self, holder: &PodName) {
         self.holders.remove(holder);
     }
 
-    /// Notes a cluster-scoped object.
+    /// Records a cluster-scoped object.
     pub(super) fn applied(&mut self, run: &str, object: &ObjectRef) {
         self.deleted(object);
         let beside =
@@ -64,7 +64,7 @@ impl Ledger {
         self.applied.retain(|applied| applied.object != *object);
     }
 
-    /// Forgets a lane and returns the cluster-scoped objects that go with it.
+    /// Forgets a lane and returns the cluster-scoped objects to remove with it.
     pub(super) fn leave(&mut self, lane: &Lane) -> Vec<ObjectRef> {
         self.namespaces.retain(|name, _| !lane.namespaces.contains_key(name));
         let mut going = Vec::new();

@@ -1,4 +1,4 @@
-//! What runs flowproof inside a cluster, as manifests for `kubectl apply`: a service account with the `ClusterRole`, and a Job.
+//! Manifests that run flowproof inside a cluster, for `kubectl apply`: a service account with the `ClusterRole`, and a Job.
 
 use super::CLUSTER_ROLE;
 
@@ -9,7 +9,7 @@ pub struct JobSpec {
     pub image: String,
     /// When nodes pull it (`imagePullPolicy`).
     pub pull_policy: String,
-    /// A secret in the Job's namespace that nodes pull it with.
+    /// A pull secret in the Job's namespace.
     pub pull_secret: Option<String>,
     /// The arguments of flowproof, the command first.
     pub arguments: Vec<String>,
@@ -17,7 +17,7 @@ pub struct JobSpec {
 
 /// The namespace, the service account `flowproof`, the `ClusterRole` and its binding. The namespace is a DNS label.
 pub fn rbac(namespace: &str) -> String {
-    // What the role says first is how to bind it, which is done here.
+    // The comment at the top of the role says how to bind it, which is done here.
     let role = CLUSTER_ROLE.lines().skip_while(|line| line.starts_with('#'));
     let role: String = role.flat_map(|line| [line, "\n"]).collect();
     format!(
@@ -102,7 +102,7 @@ spec:
     )
 }
 
-/// A text as a scalar of YAML, of which JSON's is one.
+/// A text as a scalar of YAML; a JSON string is one.
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a text is valid JSON")
 }

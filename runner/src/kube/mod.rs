@@ -1,4 +1,4 @@
-//! Any Kubernetes as a place for scenarios: the backend `kube` behind [`Cluster`].
+//! Any Kubernetes cluster: the backend `kube` behind [`Cluster`].
 //!
 //! | module | job |
 //! |---|---|
@@ -18,8 +18,8 @@
 //! | [`stream`] | the exec stream to a prober |
 //! | [`kinds`] | which kinds the cluster serves, and their scope |
 //! | [`change`] | apply, delete, label |
-//! | [`manifest`] | what runs flowproof inside a cluster |
-//! | [`ledger`] | what this runner has made and not yet removed |
+//! | [`manifest`] | manifests that run flowproof inside a cluster |
+//! | [`ledger`] | what this runner has created and not yet removed |
 //! | [`remove`] | removes lanes |
 //! | [`remains`] | finds and removes what earlier runs left behind |
 
@@ -76,7 +76,7 @@ pub struct Kube {
     options: KubeOptions,
     /// The reference of the prober's image.
     image: String,
-    /// What the cluster wants of pods; found out when it is described.
+    /// What the cluster demands of pods; found out when it is described.
     around: OnceLock<object::Around>,
     /// Name of the kubeconfig's context, or `in-cluster`.
     context: String,
@@ -84,7 +84,7 @@ pub struct Kube {
     pods: Mutex<HashMap<String, Arc<watched::Watched<k8s_openapi::api::core::v1::Pod>>>>,
     kinds: kinds::Kinds,
     ledger: Mutex<ledger::Ledger>,
-    /// Set once this user is known to have what shadows need.
+    /// Set once this user is known to have the permissions for shadows.
     may_shadow: tokio::sync::OnceCell<()>,
 }
 

@@ -1,4 +1,4 @@
-//! The permissions of a run: the list, and the question to the API server whether they are granted.
+//! The permissions of a run: the lists, and asking the API server whether they are granted.
 //!
 //! `cluster-role.yaml` grants exactly this list; a test keeps them equal.
 
@@ -10,7 +10,7 @@ use kube::{Api, Client, api::PostParams};
 use serde_json::json;
 use std::fmt;
 
-/// Leave to do one thing with one resource.
+/// Permission to do one thing with one resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Permission {
     /// The API group; empty for the core group.
@@ -26,7 +26,7 @@ pub(super) const REQUIRED: &[(&str, &str, &[&str])] = &[
     ("", "namespaces", &["create", "delete", "get", "list", "patch", "watch"]),
     ("", "nodes", &["get", "list"]),
     ("", "pods", &["create", "delete", "get", "list", "patch", "watch"]),
-    // Since Kubernetes 1.35 an exec over a web socket needs `create` beside `get`.
+    // Since Kubernetes 1.35 an exec over a web socket needs `create` in addition to `get`.
     ("", "pods/exec", &["create", "get"]),
     ("", "serviceaccounts", &["get", "list", "watch"]),
     ("", "services", &["create", "get", "list"]),
@@ -36,8 +36,8 @@ pub(super) const REQUIRED: &[(&str, &str, &[&str])] = &[
 /// Asked for when the prober comes in ConfigMaps.
 pub(super) const CONFIG_MAPS: &[(&str, &str, &[&str])] = &[("", "configmaps", &["create"])];
 
-/// Used where they are granted: events and CNI programs for better messages, policies of other kinds for scenarios
-/// that have them, secrets for an image that must be pulled with one.
+/// Used if they are granted: events and CNI programs for better messages, policies of other kinds for scenarios
+/// that have them, secrets for an image that needs a pull secret.
 #[cfg_attr(not(test), expect(dead_code, reason = "cluster-role.yaml is written from it"))]
 pub(super) const OPTIONAL: &[(&str, &str, &[&str])] = &[
     ("", "events", &["list"]),
@@ -49,8 +49,8 @@ pub(super) const OPTIONAL: &[(&str, &str, &[&str])] = &[
     ("projectcalico.org", "*", &["create", "delete", "get", "list", "patch"]),
 ];
 
-/// Asked for before the first shadow of a live workload is made: its workload is read, and a Deployment without pods of its
-/// own holds the shadows of a namespace.
+/// Asked for before the first shadow of a live workload is created: its workload is read, and a Deployment without pods of its own
+/// holds the shadows of a namespace.
 pub(super) const SHADOWS: &[(&str, &str, &[&str])] = &[
     ("apps", "daemonsets", &["get"]),
     ("apps", "deployments", &["create", "delete", "get", "list"]),
@@ -61,7 +61,7 @@ pub(super) const SHADOWS: &[(&str, &str, &[&str])] = &[
 /// The `ClusterRole` that grants all lists, with the reason for each rule.
 pub const CLUSTER_ROLE: &str = include_str!("cluster-role.yaml");
 
-/// What a run can give to pods of whom more is demanded.
+/// The hint for pods of which an admission policy demands more.
 const FOR_PODS: &str = "what is demanded of pods can be given with --pod-label, --pod-annotation, --cpu, --cpu-limit, --memory, \
                         --memory-limit, --priority-class, --runtime-class, and --image for one of a registry that is allowed";
 
@@ -69,11 +69,11 @@ const FOR_PODS: &str = "what is demanded of pods can be given with --pod-label, 
 const FOR_A_QUOTA: &str = "raise the ResourceQuota for the time of the run, or make the run's pods smaller with --cpu, --cpu-limit, \
                            --memory and --memory-limit";
 
-/// The same for namespaces.
+/// The hint for namespaces.
 const FOR_NAMESPACES: &str =
     "what is demanded of namespaces can be given with --namespace-label and --namespace-annotation";
 
-/// How many questions are under way at once.
+/// How many permissions are asked for at once.
 const AT_ONCE: usize = 16;
 
 impl Permission {
@@ -81,7 +81,7 @@ impl Permission {
         Self { group: group.into(), resource: resource.into(), verb: verb.into() }
     }
 
-    /// Asks the API server whether this user has it, in one namespace or in all of the cluster.
+    /// Asks the API server whether this user has it, in one namespace or in the whole cluster.
     pub(super) async fn granted(
         &self,
         client: &Client,
@@ -109,7 +109,7 @@ impl fmt::Display for Permission {
     }
 }
 
-/// Fails with everything that is missing of a list.
+/// Fails with all permissions of a list that are missing.
 pub(super) async fn check(client: &Client, list: &[(&str, &str, &[&str])]) -> Result<(), ClusterError> {
     let missing: Vec<String> = stream::iter(each(list))
         .map(|permission| async move { Ok((permission.granted(client, None).await?, permission)) })
@@ -120,8 +120,8 @@ pub(super) async fn check(client: &Client, list: &[(&str, &str, &[&str])]) -> Re
     if missing.is_empty() { Ok(()) } else { Err(ClusterError::Forbidden { missing }) }
 }
 
-/// Tells a refusal for want of permission from one by admission (a quota, a webhook, Pod Security): both have the code
-/// 403, so the API server is asked about the permission itself.
+/// Distinguishes a missing permission from a refusal by admission (a quota, a webhook, Pod Security). Both have the code 403, so
+/// the API server is asked about the permission itself.
 pub(super) async fn refused(
     client: &Client,
     needed: &Permission,

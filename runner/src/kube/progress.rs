@@ -1,4 +1,4 @@
-//! How far a pod has come on its way to a prober that can be attached, and what holds it up.
+//! How far a pod has come until its prober can be attached, and what holds it up.
 
 use super::headway::Stage;
 use crate::cluster::{Pod, PodName};

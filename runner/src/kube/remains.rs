@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 const POLICY_GROUPS: &[&str] =
     &["cilium.io", "crd.projectcalico.org", "policy.networking.k8s.io", "projectcalico.org"];
 
-/// How many lists are under way at once.
+/// How many lists are requested at once.
 const AT_ONCE: usize = 16;
 
 /// What all runs left behind.
@@ -25,7 +25,7 @@ const AT_ONCE: usize = 16;
 pub struct Found {
     /// By run id.
     pub runs: Vec<Remains>,
-    /// Kinds that this user may not list (`plural.group`): objects of them are not among the remains.
+    /// Kinds that this user may not list (`plural.group`), so their objects are not among the remains.
     pub unlisted: Vec<String>,
 }
 
@@ -36,13 +36,13 @@ pub struct Remains {
     pub run: String,
     /// When its oldest object was created.
     pub created: Option<Timestamp>,
-    /// Who ran it, where (`user@host`); empty when no namespace tells.
+    /// Who ran it, and where (`user@host`); empty if no namespace says it.
     pub runner: String,
     /// Its namespaces.
     pub namespaces: Vec<String>,
     /// Its cluster-scoped objects.
     pub objects: Vec<ObjectRef>,
-    /// What holds its shadows in live namespaces, which are not its own.
+    /// The holders of its shadows, in live namespaces, which are not its own.
     pub holders: Vec<PodName>,
 }
 
@@ -52,7 +52,7 @@ impl Kube {
         self.remains(&format!("{RUN_LABEL},{MANAGED_BY_LABEL}=flowproof")).await
     }
 
-    /// Removes everything that bears a run's id and returns what it was.
+    /// Removes everything that carries a run's id, and returns what it was.
     pub async fn remove_run(&self, run: &str, wait: Wait) -> Result<Remains, ClusterError> {
         let found = self.remains(&format!("{RUN_LABEL}={run},{MANAGED_BY_LABEL}=flowproof")).await?;
         let Some(remains) = found.runs.into_iter().next() else {
@@ -146,7 +146,7 @@ impl Kube {
             match failure::answered(&context, api.list(parameters)).await? {
                 Ok(list) => Ok((resource, Some(list.items))),
                 Err(status) if status.code == 403 => Ok((resource, None)),
-                // The kind went away since it was discovered, or its server does not list it.
+                // The kind has disappeared since it was discovered, or its server does not list it.
                 Err(status) if matches!(status.code, 404 | 405) => Ok((resource, Some(Vec::new()))),
                 Err(status) => Err(failure::failed(&context, &status)),
             }
@@ -155,7 +155,7 @@ impl Kube {
     }
 }
 
-/// The entry of the run that an object's labels name, made older if the object is.
+/// The entry of the run that an object's labels name; if the object is older, its time becomes that of the entry.
 fn entry<'a>(
     runs: &'a mut BTreeMap<String, Remains>,
     labels: &BTreeMap<String, String>,
@@ -171,8 +171,8 @@ fn entry<'a>(
     Some(remains)
 }
 
-/// Whether a run applied the object itself. Plugins copy the labels of pods onto objects of their own
-/// (`CiliumIdentity`), which are theirs to remove.
+/// Whether a run applied the object itself. Plugins copy the labels of pods to objects of their own
+/// (`CiliumIdentity`), which they remove themselves.
 fn is_applied(object: &DynamicObject) -> bool {
     object.managed_fields().iter().any(|fields| fields.manager.as_deref() == Some(FIELD_MANAGER))
 }

@@ -16,8 +16,8 @@ use kube::{
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
-/// Limit for namespaces to be gone after their deletion was accepted: the end of their pods takes a few seconds, a
-/// dead kubelet holds them until the node's own eviction.
+/// Limit for namespaces to be gone after their deletion was accepted. Their pods take a few seconds to terminate; with a dead
+/// kubelet, they stay until the node controller evicts them.
 const GONE_DEADLINE: Duration = Duration::from_mins(2);
 
 impl Kube {
@@ -38,8 +38,8 @@ impl Kube {
         namespaces
     }
 
-    /// Deletes those of the namespaces that bear the run's id. Their pods that are known need not wait for the namespace
-    /// controller, which takes seconds before it looks at a deletion.
+    /// Deletes those of the namespaces that carry the run's id. Their known pods are deleted, too, because the namespace controller
+    /// waits for seconds before it handles a deletion.
     pub(super) async fn remove_namespaces(
         &self,
         run: &str,
@@ -78,7 +78,7 @@ impl Kube {
         })
     }
 
-    /// Deletes a namespace and these of its pods if it bears the run's id; one that is gone or somebody else's is left alone.
+    /// Deletes a namespace and these of its pods, if it carries the run's id. A namespace that is gone or somebody else's is left alone.
     async fn remove_namespace(
         &self,
         api: &Api<Namespace>,
@@ -94,17 +94,17 @@ impl Kube {
         if !ours || namespace.metadata.deletion_timestamp.is_some() {
             return Ok(());
         }
-        // Only the namespace that was looked at: not one of the same name that was made since.
+        // Only the namespace that was looked at, not one of the same name that was created since.
         let same = Preconditions { uid: namespace.uid(), ..Preconditions::default() };
         let parameters = DeleteParams::background().preconditions(same);
         let of_pods: Api<Pod> = Api::namespaced(self.client.clone(), name);
         let as_usual = DeleteParams::default();
         let pods = pods.iter().map(|pod| failure::answered(&context, of_pods.delete(pod, &as_usual)));
-        // A pod that cannot be deleted by itself goes with its namespace.
+        // A pod that cannot be deleted here is deleted with its namespace.
         let (deleted, _) =
             join(failure::answered(&context, api.delete(name, &parameters)), join_all(pods)).await;
         match deleted? {
-            // 404: gone; 409: being deleted already, or another one of the name.
+            // 404: gone; 409: already being deleted, or another one of the same name.
             Err(status) if !matches!(status.code, 404 | 409) => {
                 let needed = Permission::new("", "namespaces", "delete");
                 Err(permission::refused(

@@ -1,7 +1,7 @@
-//! Shadows of live workloads: what is taken of them, what holds the shadows, and the end of both.
+//! Shadows of live workloads: what a shadow takes from its workload, the holders of shadows, and the removal of both.
 //!
-//! A shadow stands in a namespace that is not the run's, so that everything in here looks twice before it deletes: only
-//! pods that belong to a holder of the run, and only holders that bear the run's id.
+//! A shadow is in a namespace that is not the run's, so everything here checks before it deletes: only pods that belong to a
+//! holder of the run, and only holders that carry the run's id.
 
 use super::{
     Kube, failure, object,
@@ -29,8 +29,8 @@ use tokio::time::Instant;
 /// Limit for the shadows of a lane to be gone after their deletion: a grace period of 1 s and the node's own work.
 const GONE_DEADLINE: Duration = Duration::from_mins(1);
 
-/// Labels that name one generation of pods, or one pod. Controllers find their pods by them, so that a shadow must not have
-/// them; and a policy that selects by them is about those pods and no others.
+/// Labels that name one generation of pods, or one pod. Controllers find their pods by them, so a shadow must not have them. A
+/// policy that selects by them is about those pods only.
 const OF_ONE: &[&str] = &[
     "pod-template-hash",
     "controller-revision-hash",
@@ -96,7 +96,7 @@ impl Kube {
         })
     }
 
-    /// Creates what holds the shadows of a namespace, then the shadows.
+    /// Creates the holder of the shadows of a namespace, then the shadows.
     pub(super) async fn fill_live(&self, lane: &Lane, holder: &PodName) -> Result<(), ClusterError> {
         let of_holder = |pod: &&PodSpec| {
             pod.name.namespace == holder.namespace
@@ -126,14 +126,14 @@ impl Kube {
         created.into_iter().collect()
     }
 
-    /// Fails when a Service would send traffic to one of the shadows although it is never ready.
+    /// Fails if a Service would send traffic to one of the shadows although it is never ready.
     async fn no_traffic(&self, shadows: &[&PodSpec]) -> Result<(), ClusterError> {
         let Some(namespace) = shadows.first().map(|pod| &pod.name.namespace) else { return Ok(()) };
         let api: Api<Service> = Api::namespaced(self.client.clone(), namespace);
         let services = failure::request("list Services", api.list(&ListParams::default())).await?;
         for service in services.items {
             let name = service.name_any();
-            // The older spelling of the same wish; Services of that age still carry it.
+            // The older way to say the same; old Services still have it.
             let tolerates = service
                 .annotations()
                 .get("service.alpha.kubernetes.io/tolerate-unready-endpoints")
@@ -157,7 +157,7 @@ impl Kube {
         Ok(())
     }
 
-    /// The reference by which a shadow belongs to its holder.
+    /// The owner reference from a shadow to its holder.
     pub(super) fn owner(&self, pod: &PodSpec) -> Result<Option<OwnerReference>, ClusterError> {
         let Some(shadow) = &pod.shadow else { return Ok(None) };
         let holder = PodName::new(&pod.name.namespace, &shadow.holder);
@@ -175,7 +175,7 @@ impl Kube {
         }))
     }
 
-    /// Removes shadows and their holder; whatever else is in the namespace is left alone, and the namespace itself always.
+    /// Removes shadows and their holder. Whatever else is in the namespace, and the namespace itself, is left alone.
     pub(super) async fn remove_shadows(
         &self,
         run: &str,
@@ -194,7 +194,7 @@ impl Kube {
         let ended = join_all(held.iter().map(|pod| self.delete_held(&pods, pod))).await;
         ended.into_iter().collect::<Result<Vec<()>, _>>()?;
         if let Some(found) = found {
-            // Whatever of it was created meanwhile goes with it: the cluster collects it.
+            // Shadows that were created in the meantime are garbage-collected with the holder.
             let same = Preconditions { uid: found.uid(), ..Preconditions::default() };
             let parameters = DeleteParams::background().preconditions(same);
             match failure::answered(&context, api.delete(&holder.name, &parameters)).await? {

@@ -1,4 +1,4 @@
-//! Reads a cluster's namespaces, nodes, pods, Services and policies. It only reads.
+//! Reads a cluster's namespaces, nodes, pods, Services and policies; changes nothing.
 
 use super::{Kube, KubeOptions, failure};
 use crate::cluster::ClusterError;
@@ -14,10 +14,10 @@ use kube::{
 };
 use serde_json::Value;
 
-/// Objects in one answer of the API server: a large cluster is read in pages.
+/// Objects in one response of the API server: a large cluster is read in pages.
 const PAGE: u32 = 500;
 
-/// What every cluster has.
+/// Kinds that every cluster has.
 const ALWAYS: &[(&str, &str, &str)] = &[
     ("", "v1", "Namespace"),
     ("", "v1", "Node"),
@@ -26,7 +26,7 @@ const ALWAYS: &[(&str, &str, &str)] = &[
     ("networking.k8s.io", "v1", "NetworkPolicy"),
 ];
 
-/// What some have: the first version of a kind that is served counts.
+/// Kinds that some clusters have: the first version of a kind that is served counts.
 const SOMETIMES: &[(&str, &[&str], &str)] = &[
     ("policy.networking.k8s.io", &["v1beta1", "v1alpha2"], "ClusterNetworkPolicy"),
     ("policy.networking.k8s.io", &["v1alpha1"], "AdminNetworkPolicy"),
@@ -66,7 +66,7 @@ async fn read_all(client: &Client) -> Result<Snapshot, ClusterError> {
     for (group, version, kind) in ALWAYS {
         match list(client, group, version, kind).await? {
             Ok(objects) => add(&mut snapshot, group, version, kind, objects),
-            // Without nodes it is only not known which pods share one.
+            // Without nodes, only one thing is unknown: which pods share a node.
             Err(status) if status.code == 403 && *kind == "Node" => {}
             Err(status) => return Err(failure::failed(&format!("list {kind} objects"), &status)),
         }
@@ -130,7 +130,7 @@ fn add(snapshot: &mut Snapshot, group: &str, version: &str, kind: &str, objects:
             name: object.metadata.name.clone().unwrap_or_default(),
         };
         let mut value = serde_json::to_value(&object).unwrap_or(Value::Null);
-        // A list's items come without them.
+        // The items of a list come without `kind` and `apiVersion`.
         value["kind"] = kind.into();
         value["apiVersion"] = api_version.as_str().into();
         let at = Position { file: reference.to_string(), line: 1, column: 1 };

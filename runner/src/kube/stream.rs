@@ -25,40 +25,40 @@ use tokio::{
     time::timeout,
 };
 
-/// Limit for the first words of a prober: it speaks first, at once.
+/// Limit for the hello of a prober, which it sends as soon as the stream is open.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Between the web socket and its user, in each direction.
+/// The buffer between the web socket and its user, in each direction.
 const BUFFER_BYTES: usize = 32 * 1024;
 
-/// Limit for stderr after the end of stdout: both end with the same process.
+/// Limit for the end of stderr after that of stdout; both end with the same process.
 const COMPLAINT_DEADLINE: Duration = Duration::from_secs(1);
 
-/// A hello is shorter.
+/// The most bytes of a hello; a real one is shorter.
 const FIRST_BYTES: usize = 4096;
 
-/// As much as is kept of what `relay` says on stderr.
+/// How much is kept of what `relay` prints on stderr.
 const STDERR_BYTES: u64 = 2048;
 
 /// The relay's last message, once it has ended or its connection is lost; may be awaited in several places.
 type End = Shared<BoxFuture<'static, Option<String>>>;
 
-/// Both halves of a relay's stream; the relay ends when this is dropped.
+/// Both halves of a relay's stream. The relay ends when this is dropped.
 ///
-/// The pipes to the task that moves the bytes do not tell when that task fails, so both directions look at `end` too.
+/// The pipes do not show that the task which moves the bytes has failed, so both directions check `end`, too.
 struct Relay {
-    /// What was read to see that the prober is there.
+    /// What was read while waiting for the prober's hello.
     first: io::Cursor<Vec<u8>>,
     stdout: ReadHalf<SimplexStream>,
     stdin: WriteHalf<SimplexStream>,
     ended_for_reading: End,
     ended_for_writing: End,
-    /// Its task moves the bytes; dropping it ends the task and with it the connection.
+    /// Its task moves the bytes; dropping it ends the task, and with it the connection.
     _process: AttachedProcess,
 }
 
 impl Kube {
-    /// Attaches to a prober and returns once it has spoken.
+    /// Attaches to a prober and returns once it has said hello.
     pub(super) async fn open_stream(&self, pod: &PodName) -> Result<Box<dyn Stream>, ClusterError> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
         let parameters = AttachParams::default()
@@ -83,7 +83,7 @@ impl Kube {
             context: format!("cannot attach to the prober of pod {pod}"),
             message: "the exec stream has not all its halves".into(),
         })?;
-        // A clone of its own: one that has told the end cannot be asked again.
+        // A separate clone, because a `Shared` that has completed cannot be polled again.
         let ended = relay.ended_for_reading.clone();
         let mut first = vec![0; FIRST_BYTES];
         match timeout(HELLO_DEADLINE, relay.read(&mut first)).await {
@@ -93,7 +93,7 @@ impl Kube {
                 Ok(Box::new(relay))
             }
             Ok(_) => {
-                // The end came before a word; what the relay complained of is there, or comes now.
+                // The stream ended before a hello. The relay's message is already there, or comes now.
                 let status = ended.now_or_never().flatten();
                 let complaint = timeout(COMPLAINT_DEADLINE, complaint).await;
                 let message = match complaint {
@@ -109,7 +109,7 @@ impl Kube {
         }
     }
 
-    /// Looks at the pod to say why its prober cannot be attached.
+    /// Looks at the pod to find out why its prober cannot be attached.
     async fn why_not(&self, pod: &PodName, message: &str) -> ClusterError {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
         let found = match failure::request(&format!("read pod {pod}"), api.get_opt(&pod.name)).await {
@@ -130,12 +130,12 @@ impl Kube {
     }
 }
 
-/// Reads stderr to its end, which must go on or the stream would stall, and keeps its beginning.
+/// Reads stderr to its end, because the stream would stall otherwise, and keeps the beginning.
 async fn last_words(stderr: Option<ReadHalf<SimplexStream>>) -> String {
     let Some(stderr) = stderr else { return String::new() };
     let mut words = Vec::new();
     let mut stderr = stderr.take(STDERR_BYTES);
-    // What could be read counts; an error is the end of the stream.
+    // An error counts as the end of the stream; what was read before is kept.
     let _ = stderr.read_to_end(&mut words).await;
     let words = String::from_utf8_lossy(&words).trim().to_owned();
     let _ = tokio::io::copy(&mut stderr.into_inner(), &mut tokio::io::sink()).await;
@@ -175,7 +175,7 @@ impl AsyncRead for Relay {
         if !self.ended_for_reading.is_terminated() {
             ready!(self.ended_for_reading.poll_unpin(cx));
         }
-        // All that came before the end is in the pipe by now; when the pipe is empty, this is the end of the stream.
+        // Everything that came before the end is in the pipe by now. If the pipe is empty, this is the end of the stream.
         match Pin::new(&mut self.stdout).poll_read(cx, buffer) {
             Poll::Ready(read) => Poll::Ready(read),
             Poll::Pending => Poll::Ready(Ok(())),

@@ -1,4 +1,4 @@
-//! Waits until pods are up; when one is not, finds out why.
+//! Waits until pods are up; if one does not come up, finds out why.
 
 use super::{
     Kube, failure,
@@ -25,8 +25,8 @@ pub(super) struct GivenUp {
 }
 
 impl Kube {
-    /// Waits until all pods are up, in the order given. Fails as soon as one of them cannot come up any more, and when one of
-    /// them is held up for too long.
+    /// Waits until all pods are up, and returns them in the order given. Fails as soon as one of them can no longer come up, or is
+    /// held up for too long.
     pub(super) async fn all_up(
         &self,
         watched: &Watched<Object>,
@@ -45,7 +45,7 @@ impl Kube {
         }
     }
 
-    /// Says of the pod that is to blame why it is not up.
+    /// Says why the pod to blame is not up.
     async fn given_up(
         &self,
         GivenUp { decision, waited }: &GivenUp,
@@ -76,7 +76,7 @@ impl Kube {
         self.explain(pod, reason, watched).await
     }
 
-    /// Adds what events and the node's condition tell. What cannot be read is left out: the reason stands without it.
+    /// Adds what events and the node's conditions say. What cannot be read is left out.
     async fn explain(&self, pod: PodName, mut reason: Reason, watched: &Watched<Object>) -> ClusterError {
         let object = watched.now(|seen| seen.objects.get(&pod).cloned());
         if let Some((warning, message)) = self.last_warning(&pod).await
@@ -107,7 +107,7 @@ impl Kube {
             let last = event.last_timestamp.as_ref().map(|time| time.0);
             last.or_else(|| event.event_time.as_ref().map(|time| time.0))
         };
-        // `BackOff` only repeats that the container ended, which its state tells with the reason.
+        // `BackOff` only repeats that the container ended; the container's state says so with the reason.
         let telling = events.items.into_iter().filter(|event| event.reason.as_deref() != Some("BackOff"));
         let last = telling.max_by_key(time)?;
         let message = last.message.unwrap_or_default().trim().to_owned();
@@ -155,14 +155,14 @@ fn sights(seen: &Seen<Object>) -> impl Iterator<Item = Sight<'_>> {
     })
 }
 
-/// Those of the pods that are not up, with their uids, which are empty for those that were not seen.
+/// The pods that are not up, with their uids (empty for pods that were not seen).
 fn held<'a>(seen: &Seen<Object>, pods: &[&'a PodSpec]) -> Vec<(&'a PodSpec, String)> {
     let is_held = |pod: &&&PodSpec| holding(seen, &pod.name).is_some();
     let uid = |pod: &PodSpec| seen.objects.get(&pod.name).and_then(|object| object.metadata.uid.clone());
     pods.iter().filter(is_held).map(|pod| (*pod, uid(pod).unwrap_or_default())).collect()
 }
 
-/// The pods that are up, or the first one that cannot come up.
+/// The pods if they are up, or the first one that cannot come up.
 fn survey(seen: &Seen<Object>, pods: &[&PodSpec]) -> Result<Vec<Pod>, Stopped> {
     let mut up = Vec::with_capacity(pods.len());
     for PodSpec { name, .. } in pods {
@@ -177,7 +177,7 @@ fn survey(seen: &Seen<Object>, pods: &[&PodSpec]) -> Result<Vec<Pod>, Stopped> {
     Ok(up)
 }
 
-/// Why a pod is not up; `None` when it is.
+/// Why a pod is not up; `None` if it is.
 fn holding(seen: &Seen<Object>, name: &PodName) -> Option<Reason> {
     let Some(object) = seen.objects.get(name) else {
         return Some(Reason { why: "the watch has not shown it".into(), hint: String::new() });

@@ -1,4 +1,4 @@
-//! Objects of a run, kept up to date by one watch; every wait is fed from here.
+//! Objects of a run, kept up to date by one watch, which every wait uses.
 
 use crate::cluster::PodName;
 use futures::StreamExt;
@@ -21,10 +21,10 @@ use tokio::{
 /// The first pause before a broken watch is started again; it doubles up to [`LONGEST_PAUSE`].
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Short, because deadlines run meanwhile.
+/// The longest such pause; short, because deadlines keep running.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// The watched objects as last heard of.
+/// The watched objects as last seen.
 #[derive(Debug)]
 pub(super) struct Seen<K> {
     /// By namespace and name; the namespace is empty for cluster-scoped objects.
@@ -60,7 +60,7 @@ where
         Self { seen, task }
     }
 
-    /// Waits until the closure finds what it looks for; `None` when the deadline comes first.
+    /// Waits until the closure finds what it looks for; `None` if the deadline comes first.
     pub(super) async fn until<T>(
         &self,
         deadline: Instant,
@@ -77,7 +77,7 @@ where
         found
     }
 
-    /// Looks at the present state.
+    /// Looks at the current state.
     pub(super) fn now<T>(&self, look: impl FnOnce(&Seen<K>) -> T) -> T {
         look(&self.seen.borrow())
     }

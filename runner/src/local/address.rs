@@ -6,7 +6,7 @@
 //! | pods of node *n* | a `/22` of 10.244.0.0/16 | a `/64` of its own in `fd00:10:244::/48` |
 //! | Services | 10.96.0.0/16 | `fd00:10:96::/112` |
 //!
-//! All of them exist in namespaces of this process only, so that they cannot collide with anything outside.
+//! All of them exist only in namespaces of this process, so they cannot collide with anything outside.
 
 use super::fault::Fault;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -16,10 +16,10 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-/// Most nodes that the plan has room for.
+/// The largest number of nodes in the plan.
 pub const MAX_NODES: u8 = 64;
 
-/// Pods that a node has addresses for.
+/// The number of pods for which a node has addresses.
 const PODS_PER_NODE: u16 = 1022;
 
 /// Address families of a local cluster.
@@ -88,10 +88,10 @@ pub(crate) fn pods_and_services() -> [IpNet; 4] {
     [v4(244), v4(96), v6(0x244), v6(0x96)]
 }
 
-/// The number of the cluster DNS Service: 10.96.0.10, as everywhere.
+/// The number of the cluster DNS Service: 10.96.0.10, as in most clusters.
 pub(crate) const DNS_SERVICE: u16 = 10;
 
-/// The number of the API server's Service, to which nobody answers here.
+/// The number of the API server's Service, behind which nothing answers here.
 pub(crate) const API_SERVICE: u16 = 1;
 
 /// Gives out numbers and takes them back.
@@ -99,17 +99,17 @@ pub(crate) struct Numbers {
     free: VecDeque<u16>,
 }
 
-/// When a number that came back is used again.
+/// When a returned number is used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reuse {
     /// After all others.
     Last,
-    /// After the next one: not by a pod that starts again, but by the next pod that does.
+    /// After one other number: not by a pod that restarts, but by the next pod that does.
     Soon,
 }
 
 impl Reuse {
-    /// That pods which are gone are still remembered shows when others have their addresses.
+    /// A fault that remembers pods which are gone shows only when other pods get their addresses soon.
     pub(crate) fn with(fault: Option<Fault>) -> Self {
         match fault {
             Some(Fault::GonePodsStayPeers | Fault::GonePodsStaySubjects) => Self::Soon,
@@ -157,7 +157,7 @@ pub(crate) fn pod_mac(node: u8, number: u16) -> [u8; 6] {
 /// The hardware address of a node's end of any link of a pod.
 pub(crate) const GATEWAY_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
 
-/// What pods send to when the destination is not themselves. Nobody has these addresses: only their hardware address counts.
+/// The gateway of pods. No interface has this address; only the hardware address to which it resolves counts.
 pub(crate) const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 /// As [`GATEWAY_V4`].
 pub(crate) const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);

@@ -1,4 +1,4 @@
-//! Carries JSON lines, and file descriptors beside them, between the runner and its world.
+//! Carries JSON lines and file descriptors between the runner and its world.
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -15,12 +15,12 @@ use std::{
     },
 };
 
-/// Bytes read at once.
+/// How many bytes are read at once.
 const CHUNK: usize = 64 * 1024;
 
 /// The receiving half.
 ///
-/// Descriptors queue up in the order in which they were sent: who reads a message that announces one takes it next. The
+/// Descriptors queue up in the order in which they were sent: after reading a message that announces one, take it. The
 /// kernel delivers a descriptor no later than the first byte of the message that it was sent with (unix(7)).
 pub(crate) struct Inbox {
     stream: UnixStream,
@@ -33,7 +33,7 @@ impl Inbox {
         Self { stream, pending: Vec::new(), descriptors: VecDeque::new() }
     }
 
-    /// Waits for the next message; `None` when the other side is gone.
+    /// Waits for the next message; `None` if the other side is gone.
     pub(crate) fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         let mut searched = 0;
         loop {

@@ -38,10 +38,10 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Nodes and their links take some 10 ms each; a machine that needs this long does not make progress.
+/// Nodes and their links take some 10 ms each; a machine that needs this long is stuck.
 const BORN_WITHIN: Duration = Duration::from_secs(30);
 
-/// Requests other than deployments, which bring their own limit, touch a few objects: no answer within this time is a defect.
+/// Deployments have their own limit. All other requests touch a few objects, so no answer within this time is a defect.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 
 /// How often the policy engine is asked whether it is done.
@@ -53,19 +53,19 @@ pub struct LocalCluster {
     cni: String,
     outgoing: UnixStream,
     next: AtomicU64,
-    /// The newest that was accepted.
+    /// The newest revision that was accepted.
     revision: AtomicU64,
     waiting: Arc<Waiting>,
     world: Mutex<Child>,
 }
 
-/// Who waits for which answer; `None` once the world is gone.
+/// The callers that wait for answers, by request; `None` once the world is gone.
 type Waiting = Mutex<Option<HashMap<u64, oneshot::Sender<(Answer, Option<OwnedFd>)>>>>;
 
 impl Drop for LocalCluster {
     fn drop(&mut self) {
         if let Ok(world) = self.world.get_mut() {
-            // It may have ended by itself already.
+            // It may already have ended by itself.
             let _ = world.kill();
             let _ = world.wait();
         }
@@ -75,8 +75,8 @@ impl Drop for LocalCluster {
 impl LocalCluster {
     /// Starts a local cluster.
     ///
-    /// Fails with [`ClusterError::Unreachable`] when this machine does not allow what it needs, and says which setting forbids
-    /// it.
+    /// Fails with [`ClusterError::Unreachable`] if this machine does not allow what the cluster needs; the error names the setting
+    /// that forbids it.
     pub async fn start(options: &LocalOptions) -> Result<Self, ClusterError> {
         let setup = setup(options)?;
         let program = options.program.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
@@ -121,7 +121,7 @@ impl LocalCluster {
             None => return Err(gone()),
         };
         {
-            // One message at a time: the lock is the world's handle, held for the length of a write.
+            // One message at a time: this lock is held while the message is written.
             let _turn = self.world.lock().expect("nobody panics while holding it");
             channel::send(&self.outgoing, &Numbered { id, body }, None).map_err(|_| gone())?;
         }
@@ -136,9 +136,9 @@ impl LocalCluster {
         }
     }
 
-    /// Waits until all nodes enforce everything that was accepted so far, and returns since when they do.
+    /// Waits until all nodes enforce everything that was accepted so far, and returns since when they have.
     ///
-    /// It fails when that takes longer than the limit. For measurements of the truth: a run must not use it.
+    /// It fails if that takes longer than the limit. It knows the truth, so it is for measurements; a run must not use it.
     pub async fn enforced(&self, limit: Duration) -> Result<Instant, ClusterError> {
         let revision = self.revision.load(Ordering::SeqCst);
         let deadline = Instant::now() + limit;
@@ -161,8 +161,8 @@ impl LocalCluster {
         }
     }
 
-    /// Tells with which faults the policy engine would have enforced something else than it did so far; needs
-    /// [`LocalOptions::keep_states`], and names all faults without it.
+    /// Returns the faults with which the policy engine would have enforced something different so far. Without
+    /// [`LocalOptions::keep_states`], these are all faults.
     ///
     /// A fault that is missing here would have led to the same rules in the kernel of every node, at every moment.
     pub async fn telling_faults(&self) -> Result<Vec<Fault>, ClusterError> {
@@ -290,7 +290,7 @@ fn hand_out(stream: UnixStream, waiting: &Waiting) {
             .as_mut()
             .and_then(|waiting| waiting.remove(&id));
         if let Some(asker) = asker {
-            // Who gave up waiting does not want it any more.
+            // The caller may have stopped waiting.
             let _ = asker.send((body, descriptor));
         }
     }

@@ -14,7 +14,7 @@ pub(crate) struct Numbered<T> {
     pub(crate) body: T,
 }
 
-/// The number of the first request, [`Request::Setup`]. The world answers it also when it could not even be born.
+/// The number of the first request, [`Request::Setup`]. The world answers it even if it could not be created.
 pub(crate) const SETUP_ID: u64 = 0;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,11 +51,11 @@ pub(crate) enum Answer {
         addresses: Vec<IpAddr>,
     },
     Removed,
-    /// Microseconds since the kernel of every node had taken the revision over; `None` when it has not yet.
+    /// Microseconds since the kernel of every node has had the revision; `None` if not all have it yet.
     Enforced {
         ago_us: Option<u64>,
     },
-    /// Names of the faults with which something else would have been enforced so far.
+    /// Names of the faults with which something different would have been enforced so far.
     TellingFaults(Vec<String>),
     Refused(Refusal),
 }
@@ -72,7 +72,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// What an API server says of an object, by kind and name, that it does not take.
+    /// The rejection of an object, by kind and name, with the message of an API server.
     pub(crate) fn rejected(object: String, message: String) -> Self {
         Self::Rejected { object, message }
     }
@@ -87,7 +87,7 @@ pub(crate) struct Setup {
     pub(crate) enforce_delay_ms: u64,
     /// Name of a fault of the table.
     pub(crate) fault: Option<String>,
-    /// Whether the engine keeps every state that it is given, for [`Request::TellingFaults`].
+    /// Whether the engine keeps every state that it gets, for [`Request::TellingFaults`].
     pub(crate) keep_states: bool,
     /// Whether the probers capture.
     pub(crate) capture: bool,

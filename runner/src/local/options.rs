@@ -1,10 +1,10 @@
-//! What can be chosen about a local cluster.
+//! The options of a local cluster.
 
 use super::{address::Families, fault::Fault};
 use rustix::net::{AddressFamily, SocketType, socket};
 use std::{path::PathBuf, time::Duration};
 
-/// Choices for a local cluster.
+/// The options of a local cluster.
 #[derive(Debug, Clone)]
 pub struct LocalOptions {
     /// How many nodes: 1 to [`super::MAX_NODES`].
@@ -13,12 +13,12 @@ pub struct LocalOptions {
     pub enforce_delay: Duration,
     /// What the cluster does wrong, if anything.
     pub fault: Option<Fault>,
-    /// Whether the engine keeps every state of the API, so that [`super::LocalCluster::telling_faults`] can tell faults apart
-    /// that show from those that do not. It grows with every change.
+    /// Whether the engine keeps every state of the API, so that [`super::LocalCluster::telling_faults`] can find out which faults
+    /// would show. Memory grows with every change.
     pub keep_states: bool,
     /// Whether the probers capture the packets of attempts.
     pub capture: bool,
-    /// Address families; families that this machine does not have are an error.
+    /// Address families. A family that this machine does not have is an error.
     pub families: Families,
     /// The program that becomes the world: any that calls [`super::become_world_if_asked`] first. `None` for this program.
     pub program: Option<PathBuf>,
@@ -41,7 +41,7 @@ impl Default for LocalOptions {
     }
 }
 
-/// Tells whether the kernel has IPv6 (it is missing after `ipv6.disable=1`, and where a filter of system calls forbids it).
+/// Whether the kernel has IPv6 (it is missing with `ipv6.disable=1`, and where a system call filter forbids it).
 pub(crate) fn has_ipv6() -> bool {
     socket(AddressFamily::INET6, SocketType::DGRAM, None).is_ok()
 }

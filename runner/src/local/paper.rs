@@ -1,7 +1,7 @@
 //! The local cluster on paper: the same API, addresses, policy engine and faults, and no kernel.
 //!
-//! What a network with a fault does to a flow once it has settled follows from the rules of its nodes, so that it can be worked
-//! out in microseconds. That it is the same as in the kernel is shown by `tests/local_paper.rs` of this crate.
+//! What a network with a fault does to a flow, once it has settled, follows from the rules of its nodes, so it can be worked
+//! out in microseconds. `tests/local_paper.rs` of this crate shows that the kernel does the same.
 
 use super::{
     address::{self, Families, Numbers, Reuse},
@@ -30,12 +30,12 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Instant};
 
 pub use super::engine::walk::Fate;
 
-/// Why a scenario cannot be played on paper, in the words of the API server where it refuses a policy.
+/// Why a scenario cannot be played on paper; if the API server would reject a policy, with its message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(String);
 
-/// The state of the API, as changes make it.
+/// The state of the API, to which changes are made.
 pub struct Api {
     state: State,
     numbers: Vec<Numbers>,
@@ -52,7 +52,7 @@ pub struct State {
     nodes: Arc<Vec<Vec<IpAddr>>>,
 }
 
-/// A policy engine, right or with a fault, and what it remembers.
+/// A policy engine, with or without a fault, and what it remembers.
 pub struct Engine {
     memory: Memory,
     fault: Option<Fault>,
@@ -63,8 +63,8 @@ pub struct Engine {
 pub struct Rules(Vec<(Ruleset, Option<Fault>)>);
 
 impl Api {
-    /// Deploys a topology: every workload on the node of its number, from 1. `fault` is the one of the network, which decides
-    /// how soon an address is used again.
+    /// Deploys a topology: every workload on the node with its number, from 1. `fault` is the network's fault, which decides how soon an
+    /// address is used again.
     #[must_use]
     pub fn deployed(
         topology: &Topology,
@@ -99,7 +99,7 @@ impl Api {
         });
         let mut numbers = Numbers::of_services();
         for (name, spec) in &topology.services {
-            // There are more numbers than a scenario can have Services.
+            // Unreachable: there are more numbers than a scenario can have Services.
             let Some(number) = numbers.take() else { break };
             let service = Service {
                 name: name.clone(),
@@ -143,9 +143,9 @@ impl Api {
         self.state.view.pods.insert(pod.name.clone(), Arc::new(pod));
     }
 
-    /// Makes a change of a step; returns the states that it leads to, one after the other.
+    /// Makes a change of a step; returns the states that follow, one after the other.
     ///
-    /// Fails when the API server would refuse a policy, or the local cluster does not know its kind.
+    /// Fails if the API server would reject a policy, or if the local cluster does not know its kind.
     pub fn change(&mut self, change: &Change) -> Result<Vec<State>, Refused> {
         let view = &mut self.state.view;
         match change {
@@ -182,8 +182,8 @@ impl State {
         self.view.pods.get(workload).map(|pod| pod.node)
     }
 
-    /// Follows a flow through the rules of all nodes; `None` when its ends do not have the family, or when it cannot be said:
-    /// an established connection, a Service of a cluster.
+    /// Follows a flow through the rules of all nodes. `None` if its ends do not have the family, or if the fate is unknown (an
+    /// established connection, a Service of a cluster).
     #[must_use]
     pub fn follow(&self, rules: &Rules, flow: &Flow, family: Family) -> Option<Fate> {
         if flow.established {
@@ -206,13 +206,13 @@ impl State {
 }
 
 impl Engine {
-    /// An engine with a fault, or a right one.
+    /// An engine with a fault, or one without.
     #[must_use]
     pub fn new(fault: Option<Fault>) -> Self {
         Self { memory: Memory::with(fault), fault }
     }
 
-    /// Takes note of a state, and returns the rules that the nodes then have.
+    /// Takes a state in, and returns the rules that the nodes then have.
     pub fn enforce(&mut self, state: &State, now: Instant) -> Rules {
         let perceived = self.memory.perceive(state.view.clone(), now);
         let nodes = 1..=state.nodes.len() as u8;
@@ -221,7 +221,7 @@ impl Engine {
 }
 
 impl Rules {
-    /// These rules, but on one node those of another engine.
+    /// These rules, except on one node, which has those of another engine.
     #[must_use]
     pub fn with_node(mut self, number: u8, other: Self) -> Self {
         let at = usize::from(number.saturating_sub(1));

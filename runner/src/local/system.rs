@@ -1,4 +1,4 @@
-//! What every cluster has before anybody deploys: the namespaces `default` and `kube-system`, and the cluster DNS.
+//! What every cluster has before the first deployment: the namespaces `default` and `kube-system`, and the cluster DNS.
 
 use super::{
     address::{self, Families},

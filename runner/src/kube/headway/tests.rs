@@ -1,4 +1,4 @@
-//! Pods on their way up, in virtual time.
+//! Pods that come up, in virtual time.
 
 use super::*;
 use Stage::{Connected, Known, Scheduled, Taken, Unplaced, Up};
@@ -30,7 +30,7 @@ const fn stalled(pod: usize, quiet: u64) -> Decision {
     Decision::Stalled { pod, quiet: s(quiet) }
 }
 
-/// What it is about, what was seen, who waits for which node, at which second it is decided, and what.
+/// The subject, what was seen, which pods wait for which node, the second of the decision, and the decision.
 type Case = (&'static str, &'static [At], &'static [(&'static str, &'static str)], u64, Decision);
 
 const CASES: &[Case] = &[

@@ -1,7 +1,6 @@
 //! Compiles policies to rules, for the pods of one node.
 //!
-//! The numbers of the rules of NetworkPolicy are those of `docs/semantics.md`. A fault changes the result at the place where the right
-//! thing is done.
+//! "semantics 17" in a comment is rule 17 of `docs/semantics.md`. Each fault is a branch in the code that does the right thing.
 
 mod tiers;
 
@@ -27,16 +26,17 @@ use std::{
 };
 use tiers::CompiledCluster;
 
-/// What the engine takes for the state of the API, and the faults of its memory in it.
+/// The state of the API as the engine sees it. Faults of the engine's memory distort it; without such a fault, only the view and
+/// the policies are filled in.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Perceived {
     /// The true state.
     pub(crate) view: View,
-    /// Labels of namespaces as policies see them; the view's where absent.
+    /// Labels of namespaces as policies see them; the view's labels apply if there is no entry.
     pub(crate) namespace_labels: BTreeMap<String, Labels>,
-    /// Labels of pods as peers; the view's where absent.
+    /// Labels of pods as peers; the view's labels apply if there is no entry.
     pub(crate) peer_labels: BTreeMap<Name, Labels>,
-    /// Labels of pods as what policies apply to; the view's where absent.
+    /// Labels of pods as subjects of policies; the view's labels apply if there is no entry.
     pub(crate) subject_labels: BTreeMap<Name, Labels>,
     /// Policies as the engine has them.
     pub(crate) policies: Vec<Arc<NetworkPolicy>>,
@@ -46,17 +46,17 @@ pub(crate) struct Perceived {
     pub(crate) unpoliced: Vec<Name>,
     /// Pods that are denied everything, per direction.
     pub(crate) stuck: Vec<(Name, Direction)>,
-    /// Pods that are left out of the sets of peers of a policy.
+    /// Policy and pod: pods that are left out of the sets of peers of that policy.
     pub(crate) missing_peers: Vec<(Name, Name)>,
-    /// Pods that a policy does not apply to although it selects them.
+    /// Policy and pod: pods to which that policy does not apply although it selects them.
     pub(crate) missing_subjects: Vec<(Name, Name)>,
-    /// Pods that are gone and still peers, or still what policies apply to: as the fault has it.
+    /// Pods that are gone but still count, as peers or as subjects, depending on the fault.
     pub(crate) ghosts: Vec<Arc<Pod>>,
-    /// When each policy was created, as a number that grows.
+    /// The order in which policies were created, as growing numbers.
     pub(crate) created: BTreeMap<Name, u64>,
 }
 
-/// Compiles the rules of a node, by its number; `nodes` are the addresses of all of them.
+/// Compiles the rules of the node with this number; `nodes` are the addresses of all nodes.
 pub(crate) fn compile(
     perceived: &Perceived,
     node: u8,
@@ -99,9 +99,9 @@ fn single(then: Action) -> Arc<Chain> {
     Arc::new(Chain(vec![Rule { when: Vec::new(), then }]))
 }
 
-/// A pod that reaches itself through a Service: its own answer would come from its own address, so that the source is
-/// translated. `NetworkPolicies` leave that open (35), and it passes; cluster policies are about it, and `itself` is what they
-/// say.
+/// Adds the rules for a pod that reaches itself through a Service. Its answer would come from its own address, so the source is
+/// translated to the node's. NetworkPolicies leave such a connection open (semantics 35), and here it passes; cluster policies do
+/// apply to it, and `itself` is what they say.
 fn add_hairpin(rules: &mut Ruleset, pod: &Pod, itself: Option<Chain>, fault: Option<Fault>) {
     static MASQUERADE: LazyLock<Arc<Chain>> = LazyLock::new(|| single(Action::Masquerade));
     static ACCEPT: LazyLock<Arc<Chain>> = LazyLock::new(|| single(Action::Accept));
@@ -120,25 +120,25 @@ struct Compiler<'a> {
     nodes: &'a [Vec<IpAddr>],
     fault: Option<Fault>,
     policies: Vec<Compiled<'a>>,
-    /// In the order of their priorities.
+    /// In order of priority.
     cluster_policies: Vec<CompiledCluster<'a>>,
 }
 
-/// A policy and the addresses of its peers, which do not depend on the pod it applies to.
+/// A policy with the peers of each of its rules. They do not depend on the pod that the policy applies to, so they are computed once.
 struct Compiled<'a> {
     policy: &'a NetworkPolicy,
     ingress: Vec<Peers>,
     egress: Vec<Peers>,
 }
 
-/// Who a rule is about.
+/// The peers of a rule. `all` are their addresses. `pods` are those peers that are pods, for named ports.
 #[derive(Clone)]
 enum Peers {
     Everybody,
     Some { all: Addresses, pods: Vec<Arc<Pod>> },
 }
 
-/// What a rule lets through.
+/// What a rule lets through: these peers, on any of these ports. No ports means all.
 struct Clause {
     peers: Peers,
     ports: Vec<Port>,
@@ -162,12 +162,12 @@ impl<'a> Compiler<'a> {
         self.fault == Some(fault)
     }
 
-    /// Labels of a pod as policies see them that may apply to it.
+    /// The labels of a pod as policies see them when they decide whether they apply to it.
     fn labels_as_subject<'b>(&'b self, pod: &'b Pod) -> &'b Labels {
         self.perceived.subject_labels.get(&pod.name).unwrap_or(&pod.labels)
     }
 
-    /// Labels of a pod as policies see them of which it may be a peer.
+    /// The labels of a pod as policies see them when they decide whether it is a peer.
     fn labels_as_peer<'b>(&'b self, pod: &'b Pod) -> &'b Labels {
         self.perceived.peer_labels.get(&pod.name).unwrap_or(&pod.labels)
     }
@@ -179,7 +179,7 @@ impl<'a> Compiler<'a> {
         self.perceived.namespace_labels.get(name).or_else(view).unwrap_or(&NONE)
     }
 
-    /// The rules of the policies of its namespace; `None` when no policy isolates it there.
+    /// The rules from the NetworkPolicies of the pod's namespace; `None` if no policy isolates the pod in this direction.
     fn namespaced(&self, pod: &Pod, direction: Direction) -> Option<Chain> {
         let stuck = self.perceived.stuck.iter().any(|(name, stuck)| *name == pod.name && *stuck == direction);
         let mut isolating: Vec<_> =
@@ -208,7 +208,7 @@ impl<'a> Compiler<'a> {
         Some(Chain(rules))
     }
 
-    /// What faults do before any policy is looked at.
+    /// Rules that a fault puts before those of all policies.
     fn shortcuts(&self, pod: &Pod, direction: Direction, isolating: &[&Compiled<'_>]) -> Vec<Rule> {
         let translated = |then| vec![Rule { when: vec![Match::Translated], then }];
         let mut rules = Vec::new();
@@ -244,6 +244,7 @@ impl<'a> Compiler<'a> {
         rules
     }
 
+    /// Whether a policy applies to a pod and isolates it in a direction (semantics 11 to 13).
     fn isolates(&self, policy: &NetworkPolicy, pod: &Pod, direction: Direction) -> bool {
         let name = &policy.name;
         if name.namespace != pod.name.namespace && !self.has(Fault::PolicyEverywhere) {
@@ -285,7 +286,7 @@ impl<'a> Compiler<'a> {
             })
     }
 
-    /// The rules that one policy brings, without the final deny (14).
+    /// The rules of one policy, without the final deny, because policies add up (semantics 14).
     fn rules_of(
         &self,
         compiled: &Compiled<'_>,
@@ -294,7 +295,7 @@ impl<'a> Compiler<'a> {
         isolating: &[&Compiled<'_>],
     ) -> Vec<Rule> {
         if !compiled.policy.isolates(direction) && !self.has(Fault::SectionsAreTypes) {
-            // Isolated by a fault only: its rules for this direction do not count (13).
+            // Only a fault makes the policy isolate in this direction, so its rules for it do not count (semantics 13).
             return Vec::new();
         }
         let peers = match direction {
@@ -318,6 +319,7 @@ impl<'a> Compiler<'a> {
         clauses.iter().flat_map(|clause| self.rules_for(clause, pod, direction)).collect()
     }
 
+    /// The ports of a rule, except those that a fault loses.
     fn ports(&self, rule: &PolicyRule) -> Vec<Port> {
         let mut ports = rule.ports.clone();
         match self.fault {
@@ -335,7 +337,7 @@ impl<'a> Compiler<'a> {
         ports
     }
 
-    /// One clause, for one pod.
+    /// The rules of one clause for one pod: one for each port and protocol, and for each number of a named port.
     fn rules_for(&self, clause: &Clause, pod: &Pod, direction: Direction) -> Vec<Rule> {
         let mut rules = Vec::new();
         if clause.ports.is_empty() {
@@ -349,6 +351,7 @@ impl<'a> Compiler<'a> {
         rules
     }
 
+    /// The protocols that a port is open for; more than one, or another one, only with a fault.
     fn protocols(&self, port: &Port) -> Vec<Protocol> {
         match self.fault {
             Some(Fault::NoProtocolIsAny) if !port.protocol_given => {
@@ -379,7 +382,7 @@ impl<'a> Compiler<'a> {
         };
         match &port.port {
             PortMatch::Any if self.has(Fault::ProtocolAloneMatchesNothing) => {}
-            // semantics 17
+            // semantics 17: a protocol without a port is all its ports
             PortMatch::Any => self.allow(rules, &clause.peers, pod, direction, &[is_protocol]),
             _ if self.has(Fault::PortIgnored) => {
                 self.allow(rules, &clause.peers, pod, direction, &[is_protocol]);
@@ -387,7 +390,7 @@ impl<'a> Compiler<'a> {
             PortMatch::Number(number) => {
                 self.allow(rules, &clause.peers, pod, direction, &range(*number, *number));
             }
-            // semantics 22
+            // semantics 22: both ends are included
             PortMatch::Range(first, last) => {
                 let last = match self.fault {
                     Some(Fault::EndPortIgnored) => *first,
@@ -409,7 +412,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// What a named port means: for whom it has which number (19, 20).
+    /// Resolves a named port: which number it is for which peers (semantics 19 and 20).
     fn named(
         &self,
         clause: &Clause,
@@ -442,6 +445,7 @@ impl<'a> Compiler<'a> {
         if on_pod {
             return numbers(pod).into_iter().map(|number| (clause.peers.clone(), number)).collect();
         }
+        // The name is looked up on each peer, so each number is open only for the peers that have it.
         let mut by_number: BTreeMap<u16, Vec<Arc<Pod>>> = BTreeMap::new();
         let pods = match &clause.peers {
             Peers::Everybody => self.peer_pods().cloned().collect(),
@@ -462,7 +466,8 @@ impl<'a> Compiler<'a> {
             .collect()
     }
 
-    /// Adds the rules that let through what comes from or goes to peers, with the ports already matched.
+    /// Adds the rules that allow traffic from or to the peers; `ports` are the matches for protocol and port. Sets of addresses have one
+    /// family, so there is a rule for each.
     fn allow(&self, rules: &mut Vec<Rule>, peers: &Peers, pod: &Pod, direction: Direction, ports: &[Match]) {
         let then = Action::Allow;
         let mut allowing = Vec::new();
@@ -490,9 +495,10 @@ impl<'a> Compiler<'a> {
         rules.extend(allowing);
     }
 
+    /// Resolves the peers of a rule to addresses, and to the pods among them.
     fn peers(&self, policy: &NetworkPolicy, rule: &PolicyRule) -> Peers {
         if rule.peers.is_empty() {
-            // semantics 4
+            // semantics 4: no peers match everybody
             return if self.has(Fault::EmptyPeersDeny) && rule.peers_given {
                 Peers::Some { all: Addresses::default(), pods: Vec::new() }
             } else {
@@ -545,6 +551,7 @@ impl<'a> Compiler<'a> {
         Peers::Some { all, pods }
     }
 
+    /// The addresses of an ipBlock.
     fn block(&self, network: ipnet::IpNet, except: &[ipnet::IpNet]) -> Addresses {
         let mut block = Addresses::default();
         block.add_network(network);
@@ -552,7 +559,7 @@ impl<'a> Compiler<'a> {
             block.add_all(&Addresses::all());
         }
         if !self.has(Fault::ExceptIgnored) {
-            // 25: the rest of the block, nothing more.
+            // semantics 25: an exception narrows the block, and denies nothing.
             block.remove_all(&networks(except));
         }
         if self.has(Fault::BlockMissesPods) {
@@ -568,7 +575,7 @@ impl<'a> Compiler<'a> {
         pods
     }
 
-    /// Pods that selectors can find: those on their node's network are not among them (39).
+    /// Pods that selectors can match; pods on their node's network are not among them (semantics 39).
     fn peer_pods(&self) -> impl Iterator<Item = &'a Arc<Pod>> {
         let with_host = self.has(Fault::HostPodsInSets);
         let pods = self.perceived.view.pods.values().filter(move |pod| with_host || !pod.host_network);
@@ -576,6 +583,7 @@ impl<'a> Compiler<'a> {
         pods.chain(ghosts)
     }
 
+    /// Whether a pod is a peer by these selectors, of which at least one is given.
     fn is_peer(
         &self,
         policy: &NetworkPolicy,
@@ -596,17 +604,17 @@ impl<'a> Compiler<'a> {
                 Some(Fault::NamespaceOrPod) => in_namespace || is_pod,
                 Some(Fault::PodHalfIgnored) => in_namespace,
                 Some(Fault::NamespaceHalfIgnored) => is_pod && own,
-                // semantics 9
+                // semantics 9: both selectors must match
                 _ => in_namespace && is_pod,
             },
-            // semantics 7, 8
+            // semantics 7 and 8: a namespace selector alone selects all pods of its namespaces
             (Some(in_namespace), None) => in_namespace,
-            // semantics 6
+            // semantics 6: a pod selector alone selects pods of the policy's namespace
             (None, is_pod) => is_pod == Some(true) && (own || self.has(Fault::PodPeersAnywhere)),
         }
     }
 
-    /// A rule once more, for packets to pods of the pod's own node, which then pass without any further rule.
+    /// A copy of a rule for packets to pods of the same node, which accepts them without any further rule (for faults).
     fn final_on_node(&self, rule: &Rule, pod: &Pod) -> Vec<Rule> {
         let named = rule.when.iter().find_map(|part| match part {
             Match::Peer(_, kind, _) => Some(*kind),
@@ -621,7 +629,7 @@ impl<'a> Compiler<'a> {
         kinds.filter_map(on_node).collect()
     }
 
-    /// What packets to pods of a pod's own node match; `None` without an address of that kind.
+    /// Matches packets to pods of a pod's own node; `None` if these have no address of that kind.
     fn to_own_node(&self, pod: &Pod, kind: Kind) -> Option<Match> {
         let mut there = Addresses::default();
         let pods = self.perceived.view.pods.values().filter(|other| other.node == pod.node);
@@ -630,6 +638,7 @@ impl<'a> Compiler<'a> {
         (!ranges.is_empty()).then(|| Match::Peer(Side::Destination, kind, Arc::new(ranges.clone())))
     }
 
+    /// For a fault: rules that deny every address in an exception.
     fn denied_exceptions(&self, isolating: &[&Compiled<'_>], pod: &Pod, direction: Direction) -> Vec<Rule> {
         let mut denied = Addresses::default();
         for rule in isolating.iter().flat_map(|compiled| compiled.policy.rules(direction)) {
@@ -668,7 +677,7 @@ fn networks(list: &[ipnet::IpNet]) -> Addresses {
     addresses
 }
 
-/// All exceptions of a policy from a network.
+/// All exceptions that a policy has from a network, in any of its rules.
 fn exceptions(policy: &NetworkPolicy, from: ipnet::IpNet) -> Vec<ipnet::IpNet> {
     let peers = policy.ingress.iter().chain(&policy.egress).flat_map(|rule| &rule.peers);
     let of_it = peers.filter_map(|peer| match peer {
@@ -678,7 +687,7 @@ fn exceptions(policy: &NetworkPolicy, from: ipnet::IpNet) -> Vec<ipnet::IpNet> {
     of_it.flatten().copied().collect()
 }
 
-/// Tells whether a later rule of the same direction has one of this rule's blocks.
+/// Whether a later rule of the same direction has one of this rule's blocks.
 fn overwritten(rule: &PolicyRule, direction: Direction, isolating: &[&Compiled<'_>]) -> bool {
     let blocks = |rule: &PolicyRule| -> Vec<ipnet::IpNet> {
         let blocks = rule.peers.iter().filter_map(|peer| match peer {
@@ -693,7 +702,7 @@ fn overwritten(rule: &PolicyRule, direction: Direction, isolating: &[&Compiled<'
     later.any(|other| blocks(other).iter().any(|block| own.contains(block)))
 }
 
-/// All peers on all ports of the rules.
+/// One clause with all peers and all ports of the clauses.
 fn merged(clauses: Vec<Clause>) -> Option<Clause> {
     let mut rest = clauses.into_iter();
     let mut sum = rest.next()?;
@@ -715,7 +724,7 @@ fn merged(clauses: Vec<Clause>) -> Option<Clause> {
     Some(sum)
 }
 
-/// Every policy must allow: all combinations of one rule of each.
+/// The rules if every policy must allow, as one fault wants it: all combinations of one rule from each policy.
 fn intersection(policies: Vec<Vec<Rule>>) -> Vec<Rule> {
     policies.into_iter().fold(vec![Rule { when: Vec::new(), then: Action::Allow }], |all, next| {
         let both = |one: &Rule, other: &Rule| Rule {

@@ -1,4 +1,4 @@
-//! What the engine takes for the state of the API: the truth, unless a fault makes it forget or miss something.
+//! The state of the API as the engine sees it: the truth, unless a fault makes the engine forget or miss something.
 
 use super::{
     compile::Perceived,
@@ -23,20 +23,20 @@ pub(crate) struct Memory {
     last: View,
     namespace_labels: BTreeMap<String, Labels>,
     pod_labels: BTreeMap<Name, Labels>,
-    /// First versions, or versions kept after their end: as the fault has it.
+    /// First versions of policies, or versions that outlive their deletion, depending on the fault.
     policies: BTreeMap<Name, Arc<NetworkPolicy>>,
     /// First priorities of cluster policies.
     priorities: BTreeMap<String, u64>,
-    /// Names of policies that were deleted once.
+    /// Names of policies that were ever deleted.
     deleted: BTreeSet<Name>,
-    /// Pods that were there when a policy came, or when it went: as the fault has it.
+    /// Pods that existed when a policy was created, or when it was deleted, depending on the fault.
     present: BTreeMap<Name, BTreeSet<Name>>,
     restarted: BTreeSet<Name>,
     born: BTreeMap<Name, Instant>,
     isolated: BTreeSet<(Name, Direction)>,
     stuck: BTreeSet<(Name, Direction)>,
     ghosts: Vec<Arc<Pod>>,
-    /// When each policy was created, as a number that grows.
+    /// The order in which policies were created, as growing numbers.
     created: BTreeMap<Name, u64>,
     creations: u64,
 }
@@ -46,7 +46,7 @@ impl Memory {
         Self { fault, ..Self::default() }
     }
 
-    /// Takes note of a state and tells what the engine makes of it at this moment.
+    /// Records a state and returns how the engine sees it at this moment.
     pub(crate) fn perceive(&mut self, view: View, now: Instant) -> Perceived {
         let mut perceived = Perceived {
             policies: view.policies.values().cloned().collect(),
@@ -62,7 +62,7 @@ impl Memory {
         perceived
     }
 
-    /// When something changes by itself next.
+    /// When something next changes without a change of the API's state.
     pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
         if self.fault != Some(Fault::StartupWindow) {
             return None;
@@ -85,7 +85,7 @@ impl Memory {
             view.pods.get(&pod.name).is_none_or(|now| now.addresses != pod.addresses) && !pod.host_network
         });
         self.ghosts.extend(ended.cloned());
-        // Those of namespaces that are gone are of no interest to anybody any more.
+        // Forget everything about namespaces that are gone.
         let alive = |name: &Name| view.namespaces.contains_key(&name.namespace);
         self.ghosts.retain(|pod| alive(&pod.name));
         self.born.retain(|name, _| alive(name));
@@ -191,7 +191,7 @@ impl Memory {
             Fault::NewPeersMissed | Fault::NewSubjectsMissed => {
                 self.present.retain(|name, _| view.policies.contains_key(name));
                 for name in view.policies.keys() {
-                    // A pod that starts again leaves the set for good.
+                    // A pod that restarts leaves the set for good.
                     let present = self.present.entry(name.clone()).or_insert_with(|| pods.clone());
                     present.retain(|pod| {
                         self.born.get(pod).is_none_or(|born| *born != now) || !self.restarted.contains(pod)
@@ -249,7 +249,7 @@ fn has_v6_block(policy: &NetworkPolicy) -> bool {
     })
 }
 
-/// Which pods some policy isolates, per direction.
+/// The pods that any policy isolates, per direction.
 fn isolated(view: &View) -> BTreeSet<(Name, Direction)> {
     let mut isolated = BTreeSet::new();
     for policy in view.policies.values() {

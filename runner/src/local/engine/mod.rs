@@ -1,11 +1,11 @@
-//! The policy engine: from what the API holds to the rules of every node. Pure.
+//! The policy engine: computes the rules of every node from the state of the API. Pure.
 //!
 //! | module | job |
 //! |---|---|
 //! | [`view`] | what the API holds |
 //! | [`read`], [`policy`], [`selector`] | NetworkPolicies: checked, with defaults filled in |
 //! | [`tier`] | ClusterNetworkPolicies |
-//! | [`memory`] | what an engine with a faulty memory takes for the API's state |
+//! | [`memory`] | the API's state as an engine with a faulty memory sees it |
 //! | [`compile`] | policies to rules, for the pods of one node |
 //! | [`services`] | Services to translations |
 //! | [`ruleset`], [`ranges`] | the rules of a node, as values |

@@ -32,7 +32,7 @@ pub(crate) enum Direction {
 pub(crate) struct Rule {
     pub(crate) peers: Vec<Peer>,
     pub(crate) ports: Vec<Port>,
-    /// Whether the manifest has the list of peers, though empty.
+    /// Whether the manifest has a list of peers, which may be empty.
     pub(crate) peers_given: bool,
 }
 
@@ -63,7 +63,7 @@ pub(crate) enum PortMatch {
 }
 
 impl NetworkPolicy {
-    /// Tells whether it isolates pods in a direction (semantics 11 to 13).
+    /// Whether it isolates pods in a direction (semantics 11 to 13).
     pub(crate) fn isolates(&self, direction: Direction) -> bool {
         self.types.contains(&direction)
     }
@@ -75,8 +75,8 @@ impl NetworkPolicy {
         }
     }
 
-    /// What the API server keeps when this is applied over an existing policy: `policyTypes` were filled in when that one was
-    /// created, and an apply that does not mention them leaves them.
+    /// What the API server stores when this is applied over an existing policy: `policyTypes` were filled in when that one was
+    /// created, and an apply that does not mention them leaves them unchanged.
     pub(crate) fn applied_over(mut self, existing: Option<&Self>) -> Self {
         if let Some(existing) = existing
             && !self.types_given

@@ -78,7 +78,7 @@ impl Ranges {
         self.0.is_empty()
     }
 
-    /// Whether an address is in one of them; it has to be of their family.
+    /// Whether an address is in one of them; it must be of their family.
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
         let (_, number) = number(address);
         let at = self.0.partition_point(|(_, last)| *last < number);

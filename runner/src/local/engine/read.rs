@@ -1,4 +1,4 @@
-//! Reads NetworkPolicies and refuses what the API server refuses, in its words.
+//! Reads NetworkPolicies and rejects what the API server rejects, with the same messages.
 //!
 //! The source is the API's validation: `ValidateNetworkPolicy` and the label-selector validation of apimachinery.
 
@@ -29,7 +29,7 @@ pub(crate) enum Scope {
     Cluster,
 }
 
-/// The scope of a kind; fails when the local cluster does not serve it.
+/// The scope of a kind; fails if the local cluster does not serve it.
 pub(crate) fn scope(api_version: &str, kind: &str) -> Result<Scope, Refusal> {
     if (api_version, kind) == (API_VERSION, KIND) {
         return Ok(Scope::Namespace);
@@ -63,7 +63,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// What an API server would say of an object.
+    /// The rejection as an API server would word it.
     fn refusal(self, object: &str, resource: &str, name: &str) -> Refusal {
         let problems = match self.problems.as_slice() {
             [one] => one.clone(),
@@ -83,7 +83,7 @@ impl Reader {
         self.problems.push(format!("{path}: {problem}"));
     }
 
-    /// Complains of fields that the schema does not have, and of what is not an object. Null is the empty object.
+    /// Reports fields that the schema does not have, and a value that is not an object. Null is the empty object.
     fn object(&mut self, path: &str, value: &Value, known: &[&str]) {
         match value {
             Value::Null => {}
@@ -353,7 +353,7 @@ fn is_label_key(text: &str) -> bool {
     }
 }
 
-/// A text; a null is the empty one, as it is to the API server.
+/// A text; null is the empty text, as for the API server.
 fn text_or_empty(value: &Value) -> Option<&str> {
     if value.is_null() { Some("") } else { value.as_str() }
 }

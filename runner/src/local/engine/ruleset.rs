@@ -1,7 +1,7 @@
-//! The rules of one node, as values: what the kernel must hold, without names, handles or order of loading.
+//! The rules of one node, as values: what the kernel must contain, without names, handles or order of loading.
 //!
-//! Everything that changes hangs below a few tables that are looked up by address. Chains and sets have no identity of their
-//! own: equal ones are one, which keeps a deny-all for a hundred pods as small as for one.
+//! Everything that changes is in a few tables that are looked up by address. Chains and sets have no identity of their own: equal
+//! ones are the same, so a deny-all for a hundred pods is as small as for one.
 
 use super::ranges::{Kind, Ranges};
 use crate::local::message::Protocol;
@@ -13,7 +13,7 @@ pub(crate) struct Ruleset {
     pub(crate) entries: BTreeMap<(Table, Key), Arc<Chain>>,
 }
 
-/// What is looked up where.
+/// A table, and by what it is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Table {
     /// By source address: what a pod may send.
@@ -30,7 +30,7 @@ pub(crate) enum Table {
     HairpinSource(Kind),
 }
 
-/// The key of an entry, as its table is looked up.
+/// The key of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Key {
     Address(IpAddr),
@@ -38,7 +38,7 @@ pub(crate) enum Key {
     Port(IpAddr, Protocol, u16),
 }
 
-/// Rules that are tried in order; a packet that none decides goes on after the lookup.
+/// Rules that are tried in order; a packet that none of them decides goes on after the lookup.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Chain(pub(crate) Vec<Rule>);
 
@@ -50,14 +50,14 @@ pub(crate) struct Rule {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Match {
-    /// The other end's address is in a set: the source of what comes in, the destination of what goes out.
+    /// The other end's address is in a set: the source of incoming, the destination of outgoing packets.
     Peer(Side, Kind, Arc<Ranges>),
     Protocol(Protocol),
     /// The packet was sent to a Service, and its destination translated on this node.
     Translated,
     /// The destination port is in a range, both ends included. After [`Match::Protocol`] only.
     Port(u16, u16),
-    /// The same for the source port: for a fault.
+    /// The same for the source port; only a fault needs it.
     SourcePort(u16, u16),
 }
 
@@ -75,18 +75,18 @@ pub(crate) enum Action {
     Accept,
     /// Go on with another chain instead of this one.
     Goto(Arc<Chain>),
-    /// Denied: whether that is silent is decided where rules are loaded.
+    /// Deny. Whether that is silent is decided when rules are loaded.
     Deny,
-    /// A refusal that the source hears of.
+    /// Reject, so that the source receives a refusal.
     Refuse,
-    /// Translate the destination: to one of several at random.
+    /// Translate the destination to one of several, at random.
     ToOneOf(Vec<(IpAddr, u16)>),
     /// Translate the source to the node's address.
     Masquerade,
 }
 
 impl Chain {
-    /// The same with another action for what it allows, also in the chains that it leads to.
+    /// A copy with another action instead of `Allow`, also in the chains that it leads to.
     pub(crate) fn with_allow(&self, then: &Action) -> Self {
         let changed = |action: &Action| match action {
             Action::Allow => then.clone(),

@@ -30,13 +30,13 @@ impl Selector {
         self.equal.is_empty() && self.expressions.is_empty()
     }
 
-    /// Tells whether it says nothing but what labels must not be there.
+    /// Whether it only says which labels must be absent.
     pub(crate) fn only_excludes(&self) -> bool {
         let excludes = |one: &Expression| matches!(one.operator, Operator::NotIn | Operator::DoesNotExist);
         self.equal.is_empty() && !self.expressions.is_empty() && self.expressions.iter().all(excludes)
     }
 
-    /// Tells whether it selects an object with these labels (semantics 52).
+    /// Whether it selects an object with these labels (semantics 52).
     pub(crate) fn selects(&self, labels: &Labels, fault: Option<Fault>) -> bool {
         let mut equal = self.equal.iter().map(|(key, value)| labels.get(key) == Some(value));
         let equal = if fault == Some(Fault::MatchLabelsAny) && !self.equal.is_empty() {

@@ -1,4 +1,4 @@
-//! Services: where their addresses lead.
+//! Compiles Services to translations of their addresses.
 
 use super::{
     ranges::Kind,
@@ -36,7 +36,7 @@ fn backends<'a>(service: &'a Service, view: &'a View) -> impl Iterator<Item = &'
     })
 }
 
-/// Where a Service's port leads at a pod: nowhere when the pod lacks the named port or the address family.
+/// Where a Service's port leads at a pod; `None` if the pod lacks the named port or the address family.
 fn end(pod: &Pod, port: &ServicePort, like: IpAddr) -> Option<(IpAddr, u16)> {
     let address = pod.addresses.iter().find(|address| address.is_ipv4() == like.is_ipv4())?;
     let number = match &port.target {

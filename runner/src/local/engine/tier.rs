@@ -13,21 +13,21 @@ pub(crate) use super::read::read_cluster as read;
 pub(crate) struct ClusterPolicy {
     pub(crate) name: String,
     pub(crate) tier: Tier,
-    /// The lowest goes first.
+    /// The lowest number goes first.
     pub(crate) priority: u64,
     pub(crate) subject: Pods,
     pub(crate) ingress: Vec<Rule>,
     pub(crate) egress: Vec<Rule>,
 }
 
-/// Where it stands: before the policies of namespaces, or after them for pods that none of them isolates.
+/// The tier of a policy: before NetworkPolicies, or after them for pods that no NetworkPolicy isolates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tier {
     Admin,
     Baseline,
 }
 
-/// The first rule of a tier that matches decides for it.
+/// A rule of a cluster policy. In a tier, the first rule that matches decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rule {
     pub(crate) then: Then,
@@ -54,7 +54,7 @@ pub(crate) enum Peer {
 /// Pods, as a subject or a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pods {
-    /// Absent for those of every namespace.
+    /// Absent for pods of every namespace.
     pub(crate) namespaces: Option<Selector>,
     pub(crate) pods: Selector,
 }

@@ -1,4 +1,4 @@
-//! What the API holds, as the policy engine sees it.
+//! The state of the API, as far as the policy engine needs it.
 
 use super::{
     policy::{self, NetworkPolicy, Scope},
@@ -20,9 +20,9 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Takes over a policy, as an API server does on apply.
+    /// Applies a policy, as an API server does.
     ///
-    /// Fails when its kind is not served, when it is not valid, or when its namespace is not there.
+    /// Fails if its kind is not served, if it is not valid, or if its namespace does not exist.
     pub(crate) fn apply(&mut self, manifest: &Value) -> Result<(), Refusal> {
         let text = |field: &str| manifest[field].as_str().unwrap_or_default();
         match policy::scope(text("apiVersion"), text("kind"))? {
@@ -46,7 +46,7 @@ impl View {
         Ok(())
     }
 
-    /// Deletes a policy, if it is there. Fails when its kind is not served.
+    /// Deletes a policy, if it exists. Fails if its kind is not served.
     pub(crate) fn delete(&mut self, object: &Object) -> Result<(), Refusal> {
         match policy::scope(&object.api_version, &object.kind)? {
             Scope::Namespace => {

@@ -1,8 +1,8 @@
 //! What becomes of a connection under the rules of all nodes, without a kernel.
 //!
-//! The order of lookups is that of [`nft`](crate::local::world), which loads the same rules: a packet passes the chains of the
-//! node of its source, then those of the node of its destination, and so does the answer. `tests/local_paper.rs` in this crate
-//! plays scenarios in the kernel and compares.
+//! The order of lookups is that of [`nft`](crate::local::world), which loads the same rules: a packet passes the chains of its
+//! source's node, then those of its destination's node, and so does the answer. `tests/local_paper.rs` in this crate plays scenarios
+//! in the kernel and compares the results.
 
 use super::{
     ruleset::{Action, Chain, Key, Match, Rule, Ruleset, Side, Table},
@@ -29,15 +29,15 @@ pub(crate) struct Paths<'a> {
 pub enum Fate {
     /// It is answered.
     Answered,
-    /// It ends without a word to the source.
+    /// It is dropped, and the source receives nothing.
     Dropped,
-    /// It ends, and the source hears of it.
+    /// It is rejected, and the source receives a refusal.
     Refused,
     /// It depends on which pod of a Service is chosen.
     Depends,
 }
 
-/// What a packet is matched by.
+/// The properties of a packet that rules match.
 #[derive(Debug, Clone, Copy)]
 struct Packet {
     source: IpAddr,
@@ -58,10 +58,10 @@ enum Gate {
     Wire,
 }
 
-/// What rules decide of a packet on one node.
+/// What rules decide about a packet on one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Decision {
-    /// Nothing, or that it goes on with the next lookup.
+    /// Nothing: the packet goes on with the next lookup.
     Next,
     /// It passes this node.
     Pass,
@@ -131,7 +131,7 @@ impl Paths<'_> {
         Fate::Answered
     }
 
-    /// Follows a first packet; tells where it ends, if it does, and whether it leaves its node under the node's address.
+    /// Follows a first packet. Returns its fate if it does not arrive, and whether it leaves its node with the node's address.
     fn there(&self, from: &Pod, packet: Packet) -> (Option<Fate>, bool) {
         let here = from.node;
         let at = self.place_of(packet.destination);
@@ -270,7 +270,7 @@ impl Paths<'_> {
     }
 }
 
-/// Whose an address is: with the number of its node.
+/// Who has an address, with the number of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     Pod(u8),
@@ -291,7 +291,7 @@ fn decide(chain: &Chain, packet: Packet) -> Decision {
             continue;
         }
         return match &rule.then {
-            // What translates is in tables of its own, which are looked up elsewhere.
+            // Translations are in tables of their own, which are looked up elsewhere.
             Action::Allow | Action::ToOneOf(_) | Action::Masquerade => Decision::Next,
             Action::Accept => Decision::Pass,
             Action::Goto(next) => decide(next, packet),

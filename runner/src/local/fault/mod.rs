@@ -1,7 +1,7 @@
-//! Faults that real network plugins had, and that the local cluster can be told to have.
+//! Faults that real network plugins had, and that the local cluster can have.
 //!
-//! The names, ids and references are data, in [`table`]; what a fault does is written where the engine would have done it
-//! right: in the compiler of policies, in the paths of a node, or in what the engine remembers.
+//! The names, ids and references are data, in [`table`]. What a fault does is in the code that otherwise does the right thing: in
+//! the compiler of policies, in the paths of a node, or in what the engine remembers.
 
 mod table;
 
@@ -23,14 +23,14 @@ impl Fault {
 
     /// Finds a fault by its name.
     ///
-    /// An unknown one fails with the nearest names.
+    /// Fails for an unknown name; the error has the nearest one.
     pub fn named(name: &str) -> Result<Self, UnknownFault> {
         Self::all()
             .find(|fault| fault.info().name == name)
             .ok_or_else(|| UnknownFault { name: name.to_owned(), nearest: nearest(name) })
     }
 
-    /// For how long after a change a flow may be wrong with it that is right in the end; `None` if it stays wrong.
+    /// For how long after a change a flow may be wrong before the fault corrects itself; `None` if the flow stays wrong.
     pub fn lasts(self) -> Option<Duration> {
         match self {
             Self::LateByTenSeconds => Some(LATE),
@@ -39,7 +39,7 @@ impl Fault {
         }
     }
 
-    /// What is known of the fault.
+    /// What is known about the fault.
     pub fn info(self) -> &'static FaultInfo {
         table::FAULTS
             .iter()
@@ -84,7 +84,7 @@ impl fmt::Display for Category {
     }
 }
 
-/// Where a fault lies.
+/// Where a fault is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Category {

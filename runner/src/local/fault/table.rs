@@ -2,23 +2,23 @@
 
 use super::{Category, Effect};
 
-/// What is known of a fault.
+/// What is known about a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct FaultInfo {
     /// Which.
     #[serde(skip)]
     pub fault: Fault,
-    /// What to call it on a command line.
+    /// Its name on a command line.
     pub name: &'static str,
-    /// Its id in the catalogue of faults, which several variants may share; `S` and a number for a rule that it breaks.
+    /// Its id in the catalog of faults, which several variants may share; `S` and a number for a rule that it breaks.
     pub id: &'static str,
-    /// Where it lies.
+    /// Where it is.
     pub category: Category,
     /// What it does to traffic.
     pub effect: Effect,
     /// One line for a person.
     pub summary: &'static str,
-    /// Where it was seen: an issue or a change of a project, or `mutant` for one that is only plausible.
+    /// Where it was seen: an issue or a change of a project, or `mutant` for a fault that is only plausible.
     pub references: &'static [&'static str],
 }
 

@@ -1,9 +1,9 @@
-//! Brings the world into being: namespaces of its own, and a first process in them with which everything else dies.
+//! Creates the world: namespaces of its own, and a first process in them, with which everything else dies.
 //!
-//! Two steps, because a process that asked for a new PID namespace is not in it, its children are: the *outer* process makes
-//! the namespaces and waits, the *inner* one is PID 1 there. The kernel kills a PID namespace with its first process, so that
-//! nothing survives the inner one; it dies with the outer one (parent death signal), and when the runner's end of the channel
-//! closes, however that came about.
+//! This takes two processes, because a process that asks for a new PID namespace is not in it, but its children are. The *outer*
+//! process makes the namespaces and waits; the *inner* one is PID 1 there. The kernel kills everything in a PID namespace when its
+//! first process ends, so nothing survives the inner process. The inner process ends when the outer one ends (parent death signal),
+//! and when the runner's end of the channel closes for whatever reason.
 
 use crate::local::{
     channel,
@@ -32,9 +32,9 @@ pub(crate) const OUTER: &str = "local-world";
 /// The first argument of the inner process.
 const INNER: &str = "local-world-inner";
 
-/// Becomes a world when the first argument says so; otherwise returns `None` at once.
+/// Becomes a world if the first argument says so; otherwise returns `None` at once.
 ///
-/// Call it first thing in `main`, before any thread exists: a user namespace can be made by a single-threaded process only
+/// Call it first thing in `main`, before any thread exists: only a single-threaded process can make a user namespace
 /// (unshare(2)).
 pub fn become_world_if_asked() -> Option<ExitCode> {
     match std::env::args_os().nth(1)?.to_str()? {
@@ -57,7 +57,7 @@ fn outer() -> ExitCode {
         Err(obstacle) => {
             if let Ok(stream) = channel_to_runner() {
                 let body = Answer::Refused(obstacle.explain());
-                // Nobody is left to be told when this fails too: the runner sees the channel end.
+                // If this fails, too, nobody is left to report it to: the runner sees the channel end.
                 let _ = channel::send(&stream, &Numbered { id: SETUP_ID, body }, None);
             }
             ExitCode::FAILURE
@@ -66,12 +66,12 @@ fn outer() -> ExitCode {
 }
 
 fn inner() -> ExitCode {
-    // A parent that is gone already closed its end of the channel as well, so that a failure here costs nothing.
+    // If this fails because the parent is already gone, its end of the channel is closed, too, so nothing is lost.
     let _ = set_pdeathsig(Signal::SIGKILL);
     let Ok(stream) = channel_to_runner() else {
         return ExitCode::FAILURE;
     };
-    // Pods cost files: as many as are allowed. Where even asking fails, the limit is what it is.
+    // Pods need open files, so the limit is raised to the most that is allowed. If that fails, the limit stays as it is.
     let _ = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, allowed)| setrlimit(Resource::RLIMIT_NOFILE, allowed, allowed));
     super::serve::serve(stream)
@@ -81,7 +81,7 @@ fn channel_to_runner() -> io::Result<UnixStream> {
     stdin().as_fd().try_clone_to_owned().map(UnixStream::from)
 }
 
-/// A step that failed on the way into the namespaces.
+/// A step that failed while the namespaces were made.
 struct Obstacle {
     doing: &'static str,
     why: io::Error,
@@ -106,7 +106,7 @@ fn leave_for_own_namespaces() -> Result<(), Obstacle> {
             map("gid_map", format!("0 {gid} 1"))?;
         }
         Err(errno) if !uid.is_root() => return Err(Obstacle::at("make a user namespace")(errno)),
-        // Root can do without one.
+        // Root does not need a user namespace.
         Err(_) => {}
     }
     unshare(
@@ -121,7 +121,7 @@ fn leave_for_own_namespaces() -> Result<(), Obstacle> {
 }
 
 impl Obstacle {
-    /// Says what is in the way, with the settings of this machine that forbid it.
+    /// Says what failed, with the settings of this machine that forbid it.
     fn explain(&self) -> Refusal {
         let hint = FORBIDDING
             .iter()

@@ -1,7 +1,7 @@
 //! The cluster DNS: a pod of kube-system that answers for `cluster.local`, over UDP and TCP.
 //!
-//! Records are those of Kubernetes' DNS specification 1.1.0 for Services with a cluster IP and for pods by address. It knows
-//! no other zone and asks nobody: other names are refused.
+//! Records are those of Kubernetes' DNS specification 1.1.0 for Services with a cluster IP and for pods by address. It serves
+//! no other zone and forwards nothing: it refuses queries for other names.
 
 use super::inside::{self, inside};
 use crate::local::engine::view::View;
@@ -24,17 +24,17 @@ use std::{
 };
 use tokio::sync::{oneshot, watch};
 
-/// As long as a name may be used: short, since the cluster changes while it is watched.
+/// Time to live of a record: short, because the cluster changes during tests.
 const TTL_S: u32 = 5;
 
-/// A client that says nothing for this long is cut off (RFC 7766, 6.2.3, asks for a few seconds).
+/// A client that sends nothing for this long is disconnected (RFC 7766, 6.2.3, asks for a few seconds).
 const IDLE: Duration = Duration::from_secs(5);
 
-/// Answers that may wait for a slow TCP client.
+/// How many answers may wait for a slow TCP client.
 const WAITING: usize = 16;
 
-/// Serves the zone on port 53 of a pod's addresses until the world ends, on a thread of its own: while the world works out rules it
-/// answers nobody, and a DNS server that answers late looks like a network that blocks.
+/// Serves the zone on port 53 of a pod's addresses until the world ends. It has a thread of its own, because the world does nothing
+/// else while it computes rules, and a DNS server that answers late looks like a network that blocks.
 pub(super) async fn serve(
     network: &OwnedFd,
     addresses: &[IpAddr],
@@ -51,7 +51,7 @@ pub(super) async fn serve(
     let (started, starts) = oneshot::channel();
     thread::Builder::new().name("dns".to_owned()).spawn(move || {
         runtime.block_on(async {
-            // Nobody waits to hear how it started when the world is ending.
+            // If the world is ending, nobody waits for the result of the start.
             match register(sockets, Zone { view }) {
                 Err(error) => drop(started.send(Err(error))),
                 Ok(mut server) => {
@@ -110,7 +110,7 @@ impl RequestHandler for Zone {
         let message =
             MessageResponseBuilder::from_message_request(request).build(metadata, &records, [], [], []);
         response.send_response(message).await.unwrap_or_else(|_| {
-            // The client is gone: what was to be said remains for the server's own log.
+            // The client is gone. The server only needs a header for its own log.
             Header { metadata, counts: HeaderCounts::default() }.into()
         })
     }
@@ -125,10 +125,10 @@ fn record(name: &Name, kind: RecordType, address: IpAddr) -> Option<Record> {
     Some(Record::from_rdata(name.clone(), TTL_S, data))
 }
 
-/// What is known of a name.
+/// The answer for a name.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
-    /// It exists; without an address of the type asked for the answer is empty.
+    /// It exists. If it has no address of the requested type, the answer is empty.
     Addresses(Vec<IpAddr>),
     /// It does not exist.
     Nothing,

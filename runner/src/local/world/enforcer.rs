@@ -1,4 +1,4 @@
-//! Keeps the rules of every node as the API's state wants them: one task, in the order of changes.
+//! Keeps the rules of every node in line with the API's state: one task, in the order of changes.
 
 use super::{
     nft::{Loaded, foundations, has_own_paths},
@@ -26,10 +26,10 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// Moments of enforcement that are kept for those who ask.
+/// How many moments of enforcement are kept for [`Enforcer::enforced_ago`].
 const REMEMBERED: usize = 1000;
 
-/// The engine's hands: takes states of the API, and carries what follows from them into the kernel.
+/// Takes states of the API, and loads the resulting rules into the kernel.
 pub(crate) struct Enforcer {
     changes: mpsc::UnboundedSender<Change>,
     delay: Duration,
@@ -48,7 +48,7 @@ struct Change {
 }
 
 impl Enforcer {
-    /// Loads what is fixed, and starts to wait for changes.
+    /// Loads the fixed rules, and starts to wait for changes.
     pub(crate) async fn start(nodes: &[Node], setup: &Setup, fault: Option<Fault>) -> Result<Self, Refusal> {
         let mut kernels = Vec::new();
         for node in nodes {
@@ -77,7 +77,7 @@ impl Enforcer {
         Ok(Self { changes, delay, history, nodes: addresses, states })
     }
 
-    /// The faults that would have made a difference to what was enforced so far; all of them when states were not kept.
+    /// The faults that would have made a difference to what was enforced so far; all faults if states were not kept.
     pub(crate) fn telling_faults(&self) -> Vec<Fault> {
         let states = self
             .states
@@ -102,12 +102,12 @@ impl Enforcer {
         (1..).zip(&self.nodes).map(|(node, _)| compile(perceived, node, &self.nodes, fault)).collect()
     }
 
-    /// Hands a state over; it is enforced after the delay.
+    /// Takes a state, which is enforced after the delay.
     pub(crate) fn changed(&self, view: View, revision: u64) {
         self.send(view, revision, Instant::now() + self.delay, None);
     }
 
-    /// Hands a state over and returns when it is enforced, without delay: what a plugin does before a pod may start.
+    /// Takes a state and returns when it is enforced, without the delay: a plugin does this before it lets a pod start.
     pub(crate) async fn enforce_now(&self, view: View, revision: u64) -> Result<(), Refusal> {
         let (done, outcome) = oneshot::channel();
         self.send(view, revision, Instant::now(), Some(done));
@@ -121,11 +121,11 @@ impl Enforcer {
         due: Instant,
         done: Option<oneshot::Sender<Result<(), Refusal>>>,
     ) {
-        // The engine ends with the world only; who waits for it is told by the missing answer.
+        // The engine ends only with the world; a caller that waits then sees that no answer comes.
         let _ = self.changes.send(Change { view, revision, due, done });
     }
 
-    /// For how long all nodes have had a revision, or a later one.
+    /// For how long all nodes have had this revision, or a later one.
     pub(crate) fn enforced_ago(&self, revision: u64) -> Option<Duration> {
         let history = self.history.lock().expect("nobody panics while holding it");
         history.iter().find(|(enforced, _)| *enforced >= revision).map(|(_, at)| at.elapsed())
@@ -157,7 +157,7 @@ struct Engine {
     states: Option<States>,
 }
 
-/// All states of the API that the engine was given, and when.
+/// All states of the API that the engine got, and when.
 type States = Arc<Mutex<Vec<(View, Instant)>>>;
 
 impl Engine {
@@ -173,13 +173,13 @@ impl Engine {
                 let Some(newest) = changes.last() else { continue };
                 let (view, revision) = (newest.view.clone(), newest.revision);
                 for change in &changes[..count - 1] {
-                    // A state that nobody enforced was there all the same, for those who remember.
+                    // A state that is skipped must still reach the memory.
                     self.perceive(change.view.clone());
                 }
                 let outcome = self.enforce(view, revision).await;
                 for change in &mut changes {
                     if let Some(done) = change.done.take() {
-                        // Who gave up waiting does not want it any more.
+                        // The caller may have stopped waiting.
                         let _ = done.send(outcome.clone());
                     }
                 }
@@ -193,7 +193,7 @@ impl Engine {
                 },
                 () = until(due) => {
                     if let (true, Some(last)) = (waiting.iter().all(|change| Some(change.due) != due), &last) {
-                        // Something changes by itself.
+                        // The memory changes without a change of the API's state.
                         let _ = self.enforce(last.view.clone(), last.revision).await;
                     }
                 }
@@ -243,9 +243,9 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// Whether a fault changes nothing but the rules that follow from the API's state, so that the same rules mean the same network.
+/// Whether a fault changes only the rules that follow from the API's state, so that the same rules mean the same network.
 fn is_only_rules(fault: Fault, nodes: usize) -> bool {
-    // These act while rules are loaded, with the clock, or on the addresses of pods.
+    // These act when rules are loaded, by the clock, or on the addresses of pods.
     let elsewhere = [
         Fault::RejectsInsteadOfDrops,
         Fault::LateByTenSeconds,

@@ -1,4 +1,4 @@
-//! Runs code inside a namespace: on a thread of its own, which never comes back to a pool.
+//! Runs code inside a network namespace: on a thread of its own, which never returns to a pool.
 
 use nix::sched::{CloneFlags, setns, unshare};
 use std::{
@@ -26,7 +26,7 @@ where
     let (done, outcome) = oneshot::channel();
     thread::Builder::new().name("namespace".to_owned()).spawn(move || {
         let result = enter(network).and_then(|()| job());
-        // The receiver is gone when its request was given up; the job's result goes with it.
+        // The receiver is gone if its request was given up; then nobody needs the result.
         let _ = done.send(result);
     })?;
     outcome.await.unwrap_or_else(|_| Err(io::Error::other("a thread inside a namespace panicked")))
@@ -50,8 +50,8 @@ pub(crate) fn again(network: impl AsFd) -> io::Result<Network> {
     network.as_fd().try_clone_to_owned().map(Network::Of)
 }
 
-/// Writes settings below `/proc/sys/net` of the calling thread's namespace. Those whose file does not exist are left out:
-/// IPv6 may be switched off, and kernels differ.
+/// Writes settings below `/proc/sys/net` of the calling thread's namespace. Settings without a file are left out, because IPv6
+/// may be switched off, and kernels differ.
 pub(crate) fn write_settings(settings: &[(&str, &str)]) -> io::Result<()> {
     for (name, value) in settings {
         match std::fs::write(format!("/proc/sys/net/{name}"), value) {

@@ -1,13 +1,13 @@
-//! The world: the process in whose namespaces a local cluster lives.
+//! The world: the process with the namespaces of a local cluster.
 //!
 //! | module | job |
 //! |---|---|
-//! | [`birth`] | makes the namespaces, and the process with which they end |
+//! | [`birth`] | creates the namespaces, and the process with which they end |
 //! | [`serve`] | takes requests and answers them |
-//! | [`state`] | what the API holds, what runs, what each request does |
+//! | [`state`] | the state of the API, the running pods, and what each request does |
 //! | [`node`], [`pod`] | network namespaces, links, routes, probers |
 //! | [`route`] | routes out of an interface, in batches |
-//! | [`nft`], [`enforcer`] | carries rule sets into the kernels of the nodes |
+//! | [`nft`], [`enforcer`] | loads rule sets into the kernel, for each node |
 //! | [`dns`] | the cluster DNS |
 //! | [`inside`] | runs code in a namespace |
 

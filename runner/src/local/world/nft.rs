@@ -1,4 +1,4 @@
-//! Carries rule sets into the kernel: names for what has none, and one transaction per change.
+//! Loads rule sets into the kernel: gives names to chains and sets, and makes one transaction per change.
 
 use crate::local::{
     engine::{
@@ -21,12 +21,12 @@ use std::{
 
 const TABLE: &str = "flowproof";
 
-/// Elements of one message: a netlink attribute holds 64 KiB.
+/// How many elements go into one message: a netlink attribute holds 64 KiB.
 const ELEMENTS: usize = 400;
 
 const KINDS: [Kind; 2] = [Kind::V4, Kind::V6];
 
-/// What the kernel of a node holds, and under which names.
+/// What the kernel holds for a node, and under which names.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Loaded {
     sets: BTreeMap<(Kind, Arc<Ranges>), String>,
@@ -36,8 +36,8 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Adds to a transaction what turns the loaded rules into these. Returns what is loaded after it, and `None` when there
-    /// is nothing to do.
+    /// Adds to a transaction what turns the loaded rules into these. Returns what is loaded afterwards, or `None` if there is
+    /// nothing to do.
     pub(crate) fn change(
         &self,
         to: &Ruleset,
@@ -69,7 +69,7 @@ impl Loaded {
             }
         }
         t = self.change_entries(t, &next);
-        // The kernel keeps a chain as long as another one leads to it.
+        // The kernel keeps a chain as long as another one jumps to it.
         let mut gone: Vec<_> = self.chains.iter().filter(|(chain, _)| !chains.contains(chain)).collect();
         gone.sort_by_key(|(chain, _)| Reverse(depth(chain)));
         for (chain, name) in gone {
@@ -118,7 +118,7 @@ impl Loaded {
         format!("{what}{}", self.names)
     }
 
-    /// The kernel's rules for a rule: several where one of several is chosen.
+    /// The kernel's rules for a rule; several, if one of several destinations is chosen.
     fn rules(&self, chain: &str, rule: &Rule, fault: Option<Fault>) -> Vec<nft::Rule> {
         let matched =
             rule.when.iter().fold(new_rule(chain), |built, condition| self.add_match(built, condition));
@@ -152,7 +152,7 @@ impl Loaded {
     }
 }
 
-/// Chains and those that they lead to, these first.
+/// Chains, and before each chain those that it leads to.
 fn with_followers<'a>(chains: impl Iterator<Item = &'a Arc<Chain>>) -> Vec<Arc<Chain>> {
     let mut all = BTreeSet::new();
     let mut left: Vec<Arc<Chain>> = chains.cloned().collect();
@@ -166,7 +166,7 @@ fn with_followers<'a>(chains: impl Iterator<Item = &'a Arc<Chain>>) -> Vec<Arc<C
     all
 }
 
-/// How many chains may follow on a chain, one after the other.
+/// How many chains can follow a chain, one after the other.
 fn depth(chain: &Chain) -> usize {
     chain.followers().map(|next| 1 + depth(next)).max().unwrap_or(0)
 }
@@ -175,7 +175,7 @@ fn new_rule(chain: &str) -> nft::Rule {
     nft::Rule::new(TABLE, chain).family(Family::Inet)
 }
 
-/// Each end with the same chance: the first of *n* with one in *n*, the next with one in *n* - 1, and so on.
+/// Chooses each destination with the same probability: the first of *n* with 1/*n*, the next one with 1/(*n* - 1), and so on.
 fn one_of(rule: &nft::Rule, ends: &[(IpAddr, u16)]) -> Vec<nft::Rule> {
     let rules = (1..=ends.len()).rev().zip(ends).map(|(left, (address, port))| {
         let draw =
@@ -347,8 +347,8 @@ fn chain(name: &str) -> nft::Chain {
     nft::Chain::new(TABLE, name).expect("names made here are short and plain").family(Family::Inet)
 }
 
-/// Adds to a transaction what does not depend on the API's state: the tables that are looked up, and the paths that packets
-/// take through them.
+/// Adds to a transaction what does not depend on the API's state: the tables to look up, and the paths of packets through
+/// them.
 pub(crate) fn foundations(transaction: Transaction, node: u8, fault: Option<Fault>) -> Transaction {
     let mut t = transaction.add_table(TABLE, Family::Inet);
     for table in [
@@ -371,7 +371,7 @@ pub(crate) fn foundations(transaction: Transaction, node: u8, fault: Option<Faul
     paths(node, fault).into_iter().fold(t, Transaction::add_rule)
 }
 
-/// Whether a fault changes the paths through a node.
+/// Whether a fault changes the fixed rules of a node.
 pub(crate) fn has_own_paths(node: u8, fault: Fault) -> bool {
     paths(node, Some(fault)) != paths(node, None)
 }
@@ -394,7 +394,7 @@ fn paths(node: u8, fault: Option<Fault>) -> Vec<nft::Rule> {
     if has(Fault::ForeignAcceptFirst) && node == 1 {
         rules.push(from_pods(new_rule("forward")).accept());
     }
-    // The decision was taken for the first packet of the connection.
+    // The first packet of the connection has already been decided.
     if has(Fault::RepliesAreNewIngress) {
         rules.push(known("input"));
     } else if !has(Fault::RepliesDropped) {

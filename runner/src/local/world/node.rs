@@ -1,7 +1,7 @@
 //! Nodes: network namespaces with routes to one another, through the hub.
 //!
-//! The hub is the world's own network namespace. It forwards between the nodes and drops everything else: no packet of the
-//! cluster can leave it. All neighbours are known in advance, so that nothing ever waits for ARP or neighbour discovery.
+//! The hub is the world's own network namespace. It forwards between the nodes and drops everything else, so no packet can leave
+//! the cluster. All neighbors are known in advance, so nothing ever waits for ARP or neighbor discovery.
 
 use super::{
     inside::{self, Network, inside, write_settings},
@@ -38,7 +38,7 @@ const ROUTER: &[(&str, &str)] = &[
     ("ipv4/conf/default/rp_filter", "0"),
     ("ipv4/conf/all/send_redirects", "0"),
     ("ipv4/conf/default/send_redirects", "0"),
-    // Refusals are evidence: none may be held back.
+    // Refusals are evidence, so they must not be rate-limited.
     ("ipv4/icmp_ratelimit", "0"),
     ("ipv4/icmp_msgs_per_sec", "1000000"),
     ("ipv4/icmp_msgs_burst", "1000000"),
@@ -47,7 +47,7 @@ const ROUTER: &[(&str, &str)] = &[
     ("ipv6/icmp/ratelimit", "0"),
 ];
 
-/// Connections live for milliseconds here: an entry that lingers would fill the table of a node under many attempts.
+/// Connections live for milliseconds here. Entries that stay longer would fill the table of a node with many attempts.
 const TRACKING: &[(&str, &str)] = &[
     ("netfilter/nf_conntrack_tcp_timeout_time_wait", "2"),
     ("netfilter/nf_conntrack_tcp_timeout_fin_wait", "5"),
@@ -83,7 +83,7 @@ pub(crate) async fn make_nodes(count: u8, families: Families) -> io::Result<Vec<
         join(&links, &node, families).await.map_err(io::Error::other)?;
         nodes.push(node);
     }
-    // What no node has is dropped in silence.
+    // Packets to addresses that no node has are silently dropped.
     let mut drops = links.batch();
     if families.has_v4() {
         drops = drops.add_route(Ipv4Route::default_route().route_type(RouteType::Blackhole));

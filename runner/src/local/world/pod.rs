@@ -34,7 +34,7 @@ use std::{
 /// A prober that cannot be reached this long after its start will not come up.
 const PROBER_STARTS_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often a prober that is starting is tried.
+/// How often a connection to a starting prober is tried.
 const TRY_EVERY: Duration = Duration::from_millis(1);
 
 /// A process in a pod, and where it is.
@@ -104,7 +104,7 @@ pub(crate) struct Prober {
     pub(crate) resolver: String,
     /// What it tries from its start.
     pub(crate) first: Option<First>,
-    /// Whether it captures: it is root of the user namespace to which its network namespace belongs.
+    /// Whether it captures. It may, as root of the user namespace that owns its network namespace.
     pub(crate) capture: bool,
 }
 
@@ -115,7 +115,7 @@ pub(crate) async fn start(network: OwnedFd, prober: Prober) -> io::Result<Runnin
     let name = socket.clone();
     let process = inside(inside::again(&network)?, move || {
         unshare(CloneFlags::CLONE_NEWNS)?;
-        // A configuration directory of its own; programs and libraries stay those of this machine.
+        // The pod gets an `/etc` of its own; programs and libraries are those of this machine.
         mount(Some("flowproof"), "/etc", Some("tmpfs"), MsFlags::empty(), Some("size=64k,mode=755"))?;
         fs::write("/etc/resolv.conf", resolver)?;
         let mut process = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
@@ -132,7 +132,7 @@ pub(crate) async fn start(network: OwnedFd, prober: Prober) -> io::Result<Runnin
         match reach(&name, &mut process) {
             Ok(()) => Ok(process),
             Err(error) => {
-                // It may have ended by itself already.
+                // It may already have ended by itself.
                 let _ = process.kill();
                 process.wait()?;
                 Err(error)
@@ -143,7 +143,7 @@ pub(crate) async fn start(network: OwnedFd, prober: Prober) -> io::Result<Runnin
     Ok(Running { network, socket, process })
 }
 
-/// Waits until a prober listens. Its first stream is one that ends at once; it drops it for the next one.
+/// Waits until a prober listens. This first stream ends at once; the prober drops it for the next one.
 fn reach(socket: &str, process: &mut Child) -> io::Result<()> {
     let deadline = Instant::now() + PROBER_STARTS_WITHIN;
     loop {
@@ -176,12 +176,12 @@ fn connect_here(socket: &str) -> io::Result<UnixStream> {
 
 /// Ends the process of a pod.
 pub(crate) fn stop(running: &mut Running) -> io::Result<()> {
-    // One that has ended already is what is wanted.
+    // If it has already ended, that is fine.
     let _ = running.process.kill();
     running.process.wait().map(drop)
 }
 
-/// The text of a pod's `/etc/resolv.conf`: what a kubelet writes for `dnsPolicy: ClusterFirst`.
+/// The text of a pod's `/etc/resolv.conf`, as a kubelet writes it for `dnsPolicy: ClusterFirst`.
 pub(crate) fn resolver_configuration(name_servers: &[IpAddr], namespace: &str) -> String {
     use std::fmt::Write;
     let mut text = String::new();

@@ -1,7 +1,7 @@
 //! Routes out of an interface, in batches.
 //!
-//! nlink's batches leave the interface of a route out (it resolves interfaces only for routes that are added one by one), so
-//! that the kernel refuses them; [`Via`] puts it in.
+//! nlink's batches leave out the interface of a route (it resolves interfaces only for routes that are added one by one), and the
+//! kernel then rejects them. [`Via`] puts the interface in.
 
 use nlink::{
     RouteConfig,

@@ -13,10 +13,10 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// An answer and the descriptor that goes with it.
+/// An answer, and the descriptor that goes with it if there is one.
 pub(crate) type Reply = (Answer, Option<OwnedFd>);
 
-/// Serves one runner. Everything that was made here ends with this process.
+/// Serves one runner. Everything that is created here ends with this process.
 pub(super) fn serve(stream: UnixStream) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -41,7 +41,7 @@ async fn answer_all(incoming: UnixStream, outgoing: UnixStream) -> ExitCode {
             Err(refusal) => {
                 post(&answers, SETUP_ID, (Answer::Refused(refusal), None));
                 drop(answers);
-                // The process must not end before its last word is out. A writer that panicked has nothing to say.
+                // The process must not end before its last answer is written. If the writer panicked, there is nothing to wait for.
                 let _ = writer.join();
                 return ExitCode::FAILURE;
             }
@@ -61,7 +61,7 @@ async fn answer_all(incoming: UnixStream, outgoing: UnixStream) -> ExitCode {
 type Outbox = blocking::Sender<(Numbered<Answer>, Option<OwnedFd>)>;
 
 fn post(answers: &Outbox, id: u64, (body, with): Reply) {
-    // Without a runner the world is about to end.
+    // This fails only without a runner, and then the world is about to end.
     let _ = answers.send((Numbered { id, body }, with));
 }
 
@@ -95,7 +95,7 @@ fn give_up(stream: &UnixStream, doing: &str, why: &str) -> ExitCode {
         context: format!("the local cluster could not {doing}"),
         message: why.to_owned(),
     });
-    // Nobody is left to be told when this fails too.
+    // If this fails, too, nobody is left to report it to.
     let _ = channel::send(stream, &Numbered { id: SETUP_ID, body }, None);
     ExitCode::FAILURE
 }

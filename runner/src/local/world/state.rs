@@ -1,4 +1,4 @@
-//! The state of the world: what the API holds, what runs, and what each request does to both.
+//! The state of the world: the API's objects and the running pods, and what each request does to both.
 
 use super::{
     dns,
@@ -44,9 +44,9 @@ pub(crate) struct World {
     program: Arc<OwnedFd>,
     /// Whether probers capture.
     capture: bool,
-    /// The API's state, for the cluster DNS.
+    /// The API's state as the cluster DNS sees it; sent with every change.
     watched: watch::Sender<View>,
-    /// Never held across a wait.
+    /// The lock is never held across an `.await`.
     model: Mutex<Model>,
     enforcer: Enforcer,
     reuse: Reuse,
@@ -55,7 +55,7 @@ pub(crate) struct World {
 #[derive(Default)]
 struct Model {
     view: View,
-    /// Grows with every accepted change.
+    /// Number of the newest accepted change; the enforcer reports which revision the nodes have.
     revision: u64,
     running: BTreeMap<Name, Running>,
     links: BTreeMap<Name, Link>,
@@ -175,7 +175,8 @@ impl World {
         services
     }
 
-    /// Starts pods; each is under the policies that select it before its first process starts.
+    /// Starts pods. Before the first process of any of them starts, the policies that select them are enforced, as Kubernetes demands
+    /// (semantics 41): networks and links first, then one round of enforcement for all of them, then the probers.
     async fn start_pods(&self, orders: &[PodOrder]) -> Result<Vec<Vec<IpAddr>>, Refusal> {
         let mut placed = Vec::new();
         for order in orders {
@@ -206,6 +207,7 @@ impl World {
         Ok(placed.into_iter().map(|pod| pod.addresses).collect())
     }
 
+    /// Adds a pod to the API's state, with a node and addresses. Its network and its process follow.
     fn place(&self, order: &PodOrder) -> Result<Placed, Refusal> {
         let mut model = self.model();
         let node = self
@@ -279,6 +281,7 @@ impl World {
         Ok(())
     }
 
+    /// Connects to the prober of a pod; the reply carries the stream's descriptor.
     async fn attach(&self, name: Name) -> Result<Reply, Refusal> {
         let (network, socket) = {
             let mut model = self.model();
@@ -349,7 +352,8 @@ impl World {
         Ok(Answer::Removed)
     }
 
-    /// Ends pods, then removes their links: the kernel takes a while for that, but it takes it for all of them at once.
+    /// Ends all pods, then removes their links: the kernel takes a while for that, but for all of them at once. An address can be used
+    /// again only after its link is gone.
     async fn end_pods(&self, names: &[Name]) -> Result<(), Refusal> {
         let mut unlinked = Vec::new();
         {
@@ -376,7 +380,7 @@ impl World {
         Ok(())
     }
 
-    /// Tells the policy engine of a change, as a watch does.
+    /// Counts a change, and passes the new state to the cluster DNS and to the policy engine, which enforces it after its delay.
     fn changed(&self, model: &mut Model) -> Answer {
         model.revision += 1;
         self.watched.send_replace(model.view.clone());
@@ -404,7 +408,7 @@ impl Model {
     }
 }
 
-/// A pod that has a node and addresses.
+/// A pod that has a node and addresses, and no process yet.
 struct Placed {
     name: Name,
     node: u8,
@@ -419,7 +423,7 @@ pub(crate) fn node_name(number: u8) -> String {
     format!("node{number}")
 }
 
-/// Puts the prober into memory, where pods with other file systems find it too.
+/// Copies the prober into a file in memory, so that pods can execute it whatever their file system has.
 fn load(path: Option<&Path>) -> io::Result<OwnedFd> {
     let memory = memfd_create("flowproof-prober", MFdFlags::MFD_CLOEXEC)?;
     let mut copy = File::from(memory.try_clone()?);
@@ -427,7 +431,7 @@ fn load(path: Option<&Path>) -> io::Result<OwnedFd> {
         Some(path) => io::copy(&mut File::open(path)?, &mut copy).map(drop)?,
         None => io::Write::write_all(&mut copy, crate::image::Prober::own().program)?,
     }
-    // An executable must not be open for writing (ETXTBSY).
+    // The kernel does not execute a file that is open for writing (ETXTBSY), so the result is a new handle for reading only.
     let readable = File::open(format!("/proc/self/fd/{}", memory.as_raw_fd()))?;
     Ok(readable.into())
 }
@@ -442,8 +446,8 @@ pub(crate) fn failed(context: &str, error: impl std::fmt::Display) -> Refusal {
         .unwrap_or_else(|| Refusal::Failed { context: context.to_owned(), message })
 }
 
-/// The refusal for an error that says that this process, or this machine, has too many open files. What passes through
-/// several libraries keeps the operating system's error in its text only.
+/// The refusal for an error that says that this process, or this machine, has too many open files. After several libraries, only
+/// the text of an error still has the operating system's error code.
 fn too_many_files(what: &str) -> Option<Refusal> {
     let codes = [Errno::EMFILE, Errno::ENFILE].map(|errno| format!("(os error {})", errno as i32));
     codes.iter().any(|code| what.contains(code)).then(|| Refusal::Surroundings {

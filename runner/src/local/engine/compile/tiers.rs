@@ -1,7 +1,7 @@
-//! Compiles the tiers: cluster policies before the policies of namespaces, and after them.
+//! Compiles the tiers: cluster policies before NetworkPolicies, and after them.
 //!
-//! The source is the overview of `policy.networking.k8s.io` v1alpha2: Admin, NetworkPolicy, Baseline, and in a tier the first rule
-//! that matches, in the order of priorities.
+//! The source is the overview of `policy.networking.k8s.io` v1alpha2: Admin, NetworkPolicy, Baseline. In a tier the first rule
+//! that matches decides, in order of priority.
 
 use super::{Clause, Compiler, Peers, networks};
 use crate::local::{
@@ -18,7 +18,7 @@ use flowproof_core::scenario::Labels;
 use ipnet::IpNet;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// A cluster policy and the addresses of its peers, which do not depend on the pod it applies to.
+/// A cluster policy with the peers of each of its rules, which do not depend on the pod it applies to.
 pub(super) struct CompiledCluster<'a> {
     policy: &'a ClusterPolicy,
     ingress: Vec<Peers>,
@@ -36,7 +36,7 @@ impl CompiledCluster<'_> {
 }
 
 impl<'a> Compiler<'a> {
-    /// The cluster policies, in the order of their priorities.
+    /// The cluster policies, in order of priority.
     pub(super) fn compiled_cluster_policies(&self) -> Vec<CompiledCluster<'a>> {
         let peers = |rules: &[TierRule]| rules.iter().map(|rule| self.tier_peers(rule)).collect();
         let compiled = |policy: &'a Arc<ClusterPolicy>| CompiledCluster {
@@ -49,7 +49,7 @@ impl<'a> Compiler<'a> {
         policies
     }
 
-    /// The rules for a pod in one direction, of all tiers; `None` when no policy is about it there.
+    /// The rules of all tiers for a pod in one direction; `None` if no policy applies to it there.
     pub(super) fn chain(&self, pod: &Pod, direction: Direction) -> Option<Chain> {
         let namespaced = || self.namespaced(pod, direction);
         let tier = |tier, next| self.tier(tier, pod, direction, next);
@@ -62,8 +62,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// What cluster policies say of a pod that reaches itself through a Service: egress, then ingress. `None` when no tier is
-    /// about it. Where a NetworkPolicy isolates the pod the Baseline tier has no say, and the NetworkPolicy leaves it open.
+    /// The rules of cluster policies for a pod that reaches itself through a Service: egress, then ingress. `None` if no tier
+    /// applies. If a NetworkPolicy isolates the pod, the Baseline tier has no say, and the NetworkPolicy leaves the connection open.
     pub(super) fn to_itself(&self, pod: &Pod) -> Option<Chain> {
         let of = |direction| {
             let isolated = self.namespaced(pod, direction).is_some();
@@ -80,7 +80,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The rules of a tier; what none of them decides goes on with `next`.
+    /// The rules of a tier; if none of them decides, `next` does.
     fn tier(&self, tier: Tier, pod: &Pod, direction: Direction, next: Option<Chain>) -> Option<Chain> {
         let given = self.given(tier, pod, direction);
         if given.is_empty() {
@@ -112,7 +112,7 @@ impl<'a> Compiler<'a> {
         Some(Chain(rules))
     }
 
-    /// The rules of a tier that are about a pod, in their order.
+    /// The rules of a tier that apply to a pod, in their order.
     fn given(&self, tier: Tier, pod: &Pod, direction: Direction) -> Vec<(&TierRule, &Peers)> {
         let of_tier = |compiled: &&CompiledCluster<'_>| compiled.policy.tier == tier;
         let mut policies: Vec<_> = self.cluster_policies.iter().filter(of_tier).collect();

@@ -1,7 +1,7 @@
-//! Reads `ClusterNetworkPolicies` and refuses what the API server refuses by the kind's schema.
+//! Reads `ClusterNetworkPolicies` and rejects what the API server rejects by the kind's schema.
 //!
-//! The source is the custom resource definition of `policy.networking.k8s.io` v1alpha2. What is written about nodes and domain
-//! names is not served here: the local cluster's nodes have no labels, and nobody learns names.
+//! The source is the custom resource definition of `policy.networking.k8s.io` v1alpha2. Peers by nodes and by domain names are not
+//! supported here: the local cluster's nodes have no labels, and nothing resolves names.
 
 use super::{CLUSTER_GROUP, CLUSTER_KIND, Reader};
 use crate::local::{
@@ -14,10 +14,10 @@ use crate::local::{
 };
 use serde_json::Value;
 
-/// Highest priority number.
+/// The highest number of a priority, which is the lowest priority.
 const LOWEST_PRIORITY: u64 = 1000;
 
-/// Reads a manifest of a kind that is served.
+/// Reads a manifest of a cluster policy.
 pub(crate) fn read(manifest: &Value) -> Result<ClusterPolicy, Refusal> {
     let name = manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut reader = Reader { problems: Vec::new() };
@@ -120,7 +120,7 @@ impl Reader {
         Some(Pods { namespaces, pods: part("podSelector") })
     }
 
-    /// What an entry of `protocols` matches: a name stands for a port of any protocol.
+    /// What an entry of `protocols` matches; a name means a port of any protocol.
     fn tier_ports(&mut self, path: &str, value: &Value) -> Vec<Port> {
         const PROTOCOLS: [(&str, Protocol); 3] =
             [("tcp", Protocol::Tcp), ("udp", Protocol::Udp), ("sctp", Protocol::Sctp)];

@@ -1,4 +1,4 @@
-//! What the API server refuses, and its words.
+//! What the API server rejects, and its messages.
 
 use super::*;
 use serde_json::json;

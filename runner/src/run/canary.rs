@@ -14,7 +14,7 @@ use flowproof_core::{
 use flowproof_wire::{Listener, Transport};
 use serde_json::json;
 
-/// Up to this many nodes every ordered pair is tried; beyond, each node with itself and its neighbours in a ring.
+/// Up to this many nodes, every ordered pair is tried. With more nodes, each is tried with itself and its neighbors in a ring.
 const ALL_PAIRS_UP_TO: usize = 8;
 const NAMESPACE: &str = "canary";
 const LISTENER: Listener = Listener { transport: Transport::Tcp, port: 80 };
@@ -86,7 +86,7 @@ fn pairs(nodes: usize) -> Vec<(usize, usize)> {
     all.filter(|(from, to)| nodes <= ALL_PAIRS_UP_TO || near(*from, *to)).collect()
 }
 
-/// Reads the canary's outcome, one entry per pair of nodes; the worst family of a pair counts.
+/// Reads the canary's outcome: one entry per pair of nodes, in which the worst family counts.
 pub fn read(outcome: &ScenarioOutcome) -> Canary {
     let mut pairs: Vec<CanaryPair> = Vec::new();
     for flow in outcome.steps.iter().flat_map(|step| &step.flows) {

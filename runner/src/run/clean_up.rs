@@ -9,10 +9,10 @@ use std::{
 };
 use tokio::task::JoinHandle;
 
-/// A run that is judged, and the removal of what it created, which has begun.
+/// A run that is judged, and the removal of what it created, which is already going on.
 #[must_use = "the removal has to be waited for"]
 pub struct Judged {
-    /// The outcome, before it is known what remains.
+    /// The outcome, without what remains.
     pub outcome: Outcome,
     /// The removal.
     pub clean_up: CleanUp,
@@ -32,7 +32,7 @@ impl Judged {
 pub struct CleanUp {
     run: String,
     live: Live,
-    /// None when nothing is to be removed.
+    /// `None` if nothing is to be removed.
     removal: Option<JoinHandle<Vec<String>>>,
 }
 
@@ -42,13 +42,13 @@ impl CleanUp {
         Self { run: run.to_owned(), live: live.clone(), removal: None }
     }
 
-    /// Begins to remove what is left of all lanes of a run, and goes on whether or not somebody waits for the end.
+    /// Begins to remove what is left of all lanes of a run. The removal goes on whether or not anything waits for its end.
     pub(super) fn begin(cluster: Arc<dyn Cluster>, run: &str, live: &Live) -> Self {
         let removal = tokio::spawn(remove(cluster, run.to_owned(), live.clone()));
         Self { run: run.to_owned(), live: live.clone(), removal: Some(removal) }
     }
 
-    /// Waits until everything is gone; returns what remains although it was to be removed, with the reason.
+    /// Waits until everything is gone; returns what remains although it should have been removed, with the reason.
     pub async fn end(self) -> Vec<String> {
         let Some(removal) = self.removal else { return Vec::new() };
         let ended = removal.await;
@@ -77,7 +77,7 @@ async fn remove(cluster: Arc<dyn Cluster>, run: String, live: Live) -> Vec<Strin
 pub struct Live(Arc<Mutex<Vec<cluster::Lane>>>);
 
 impl Live {
-    /// Their names, and those of what holds shadows in live namespaces.
+    /// The names of the namespaces, and of the holders of shadows in live namespaces.
     pub fn traces(&self) -> Vec<String> {
         traces(&self.lanes())
     }

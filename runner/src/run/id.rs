@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-/// A number that differs between runs and between lanes: the standard library's own random seed, not for secrets.
+/// A number that differs between runs and between lanes: from the standard library's random seed, not for secrets.
 pub fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }

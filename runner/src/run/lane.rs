@@ -1,4 +1,4 @@
-//! A lane: one deployment, its links and what is known of it. Scenarios whose topologies it holds are played on it in turn.
+//! A lane: one deployment, its links, and what is known about it. Scenarios whose topologies it contains are played on it in turn.
 
 mod change;
 mod ready;
@@ -46,13 +46,13 @@ use tokio::{
     time::timeout_at,
 };
 
-/// How often a prober reports that takes no part in what is played: as in a watch, for every report costs the CPU of others on its way
-/// through the kubelet and the API server, and a stream that is silent for seconds counts as dead.
+/// How often a prober reports that takes no part in the current scenario. As seldom as in a watch, because each report costs CPU in the
+/// kubelet and the API server; but a stream that is silent for seconds counts as dead.
 const IDLE_REPORT: Duration = Duration::from_millis(500);
 
 /// What a lane is made from.
 pub struct LaneSpec {
-    /// Where.
+    /// The cluster.
     pub cluster: Arc<dyn Cluster>,
     /// Id of the run.
     pub run: String,
@@ -60,13 +60,13 @@ pub struct LaneSpec {
     pub number: usize,
     /// What was asked for.
     pub asked: Topology,
-    /// What is deployed: the same, with what shadows take of their workloads.
+    /// What is deployed: the same, with what shadows take from their workloads.
     pub topology: Topology,
     /// The node of every workload.
     pub placed: BTreeMap<Workload, String>,
     /// Internal addresses of the nodes.
     pub node_addresses: BTreeMap<String, Vec<IpAddr>>,
-    /// Tolerations that every pod gets beside its own.
+    /// Tolerations that every pod gets in addition to its own.
     pub tolerations: Vec<serde_json::Value>,
     /// How long the deployment may make no headway.
     pub without_headway: Duration,
@@ -90,7 +90,7 @@ pub struct Lane {
     news: mpsc::UnboundedReceiver<(usize, News)>,
     news_sender: mpsc::UnboundedSender<(usize, News)>,
     links: JoinSet<()>,
-    /// The pod that is started anew again and again, and what it is to do.
+    /// The current fresh pod of a watch, and what it is to do.
     fresh: Option<(Workload, watch::Sender<Wish>)>,
 }
 
@@ -184,7 +184,7 @@ impl Lane {
         self.wishes.insert(workload, wishes);
     }
 
-    /// Keeps a link to the prober of a workload; it ends with what is returned.
+    /// Starts a link to the prober of a workload. It ends when the returned sender is dropped.
     fn listen_to(&mut self, workload: &Workload, index: usize, wish: Wish) -> watch::Sender<Wish> {
         let (sender, receiver) = watch::channel(wish);
         let spec = LinkSpec {
@@ -198,7 +198,7 @@ impl Lane {
         sender
     }
 
-    /// Waits until all probers are attached and all listeners are alive, as long as there is progress.
+    /// Waits until all probers are attached and all listeners are alive; gives up when there is no progress.
     async fn ready(&mut self) -> Result<(), ClusterError> {
         let begun = Instant::now();
         let mut readiness = Readiness::default();
@@ -220,13 +220,13 @@ impl Lane {
         }
     }
 
-    /// How many probers and listeners were heard of.
+    /// How many probers and listeners have reported.
     fn known(&self) -> usize {
         let probers = self.book.current().filter(|prober| prober.resolver.is_some()).count();
         probers + self.site.pods.keys().map(|workload| self.book.listeners(workload)).sum::<usize>()
     }
 
-    /// Takes in the news of the links, for at most this long; returns early when some came.
+    /// Takes in the news of the links, for at most this long; returns early if some came.
     pub async fn hear(&mut self, at_most: Duration) {
         let until = tokio::time::Instant::now() + at_most;
         if let Ok(Some((index, news))) = timeout_at(until, self.news.recv()).await {
@@ -237,12 +237,12 @@ impl Lane {
         }
     }
 
-    /// What is known of probers and flows.
+    /// What is known about probers and flows.
     pub fn book(&self) -> &Book {
         &self.book
     }
 
-    /// What is known of probers and flows, to be changed.
+    /// What is known about probers and flows, to be changed.
     pub fn book_mut(&mut self) -> &mut Book {
         &mut self.book
     }
@@ -257,17 +257,17 @@ impl Lane {
         &self.state
     }
 
-    /// Which flows were answered since everything was deleted last.
+    /// Which flows were answered since the last time everything was deleted.
     pub fn proven(&self) -> &Proven {
         &self.proven
     }
 
-    /// These flows were answered since everything was deleted.
+    /// Records that these flows were answered since everything was deleted.
     pub fn prove(&mut self, proven: Proven) {
         self.proven = proven;
     }
 
-    /// What the probers went through during a watch.
+    /// What happened to the probers during a watch.
     pub fn watched_probers(&self) -> Vec<WatchedProber> {
         let prober = |workload: &Workload| {
             let (lag, streams_lost, replaced) = self.book.hardships(workload);
@@ -282,7 +282,7 @@ impl Lane {
         self.site.pods.keys().map(prober).collect()
     }
 
-    /// The topology of the scenario that is played: what else is deployed is none of its business.
+    /// The topology of the scenario that is played, without whatever else is deployed.
     pub fn topology(&self) -> &Topology {
         &self.playing
     }
@@ -292,7 +292,7 @@ impl Lane {
         share::holds(&self.spec.asked, topology)
     }
 
-    /// From now on a scenario of this topology is played.
+    /// Begins a scenario with this topology.
     pub fn begin(&mut self, topology: &Topology) {
         self.playing.clone_from(topology);
         for (workload, spec) in &mut self.playing.workloads {
@@ -303,12 +303,12 @@ impl Lane {
         }
     }
 
-    /// Where the lane is.
+    /// The cluster.
     pub fn cluster(&self) -> Arc<dyn Cluster> {
         Arc::clone(&self.spec.cluster)
     }
 
-    /// The moment that it is.
+    /// The current moment of the run.
     pub fn now(&self) -> Moment {
         link::now(self.spec.zero)
     }
@@ -318,13 +318,13 @@ impl Lane {
         self.spec.number
     }
 
-    /// Manifests in force: those of the scenario, and those that live namespaces of it have.
+    /// Manifests in force: those of the scenario, and those in its live namespaces.
     pub fn in_force(&self) -> Vec<Manifest> {
         self.state.manifests.iter().chain(self.site.live_policies()).cloned().collect()
     }
 
-    /// Reads the state of the whole cluster, for a scenario that tests the policies that are there. Fails when a Service that
-    /// the scenario tries is not.
+    /// Reads the state of the whole cluster, for a scenario that tests the policies of the cluster. Fails if a Service that the
+    /// scenario tries does not exist.
     pub async fn look_around(&mut self, scenario: &Scenario) -> Result<(), ClusterError> {
         let snapshot = self.spec.cluster.snapshot().await?;
         for flow in plan::flows(scenario) {
@@ -355,13 +355,13 @@ impl Lane {
         self.site.surroundings(&self.state.labels, &self.book.resolvers())
     }
 
-    /// Tracks a flow of the scenario that is played in every family; see [`plan::plan`].
+    /// Tracks a flow of the current scenario in every family; see [`plan::plan`].
     pub fn track(&mut self, flow: &Flow, families: &BTreeSet<Family>, around: &Surroundings) -> Vec<Key> {
         let planned = plan::plan(flow, &self.playing, around, families);
         planned.into_iter().map(|planned| self.book.track(planned)).collect()
     }
 
-    /// Has the probers try exactly these flows. Those of no interest to the scenario report seldom.
+    /// Makes the probers try exactly these flows. Probers that take no part in the scenario report seldom.
     pub fn try_flows(&mut self, keys: &[Key], pace: Pace) {
         for (workload, wish) in &self.wishes {
             let takes_part = self.playing.workloads.contains_key(workload);
@@ -376,7 +376,7 @@ impl Lane {
     pub async fn remove(mut self, wait: Wait) -> Result<(), ClusterError> {
         self.wishes.clear();
         self.fresh = None;
-        // Cluster-scoped objects do not go with the namespaces.
+        // Cluster-scoped objects are not deleted with the namespaces.
         let mut failed = None;
         while let Some(manifest) = self.state.manifests.last().cloned() {
             if manifest.object.namespace.is_none()
@@ -392,7 +392,7 @@ impl Lane {
     }
 }
 
-/// What judgement needs to know of a pod.
+/// What is needed to judge the flows of a pod.
 fn at_site(pod: cluster::Pod) -> Pod {
     Pod { addresses: pod.addresses, node: pod.node }
 }

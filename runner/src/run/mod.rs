@@ -1,8 +1,8 @@
 //! A run: scenarios in, outcome out.
 //!
-//! Scenarios whose topologies agree share a lane, one after the other; lanes run side by side. A scenario that may
-//! concern pods of others runs alone. The canary runs beside the first scenarios. Whatever happens, the removal of every lane
-//! that was begun has begun when the outcome is returned, unless it is to be kept; [`CleanUp`] waits for its end.
+//! Scenarios whose topologies agree share a lane, one after the other; lanes run side by side. A scenario that may affect pods of
+//! others runs alone. The canary runs beside the first scenarios. Whatever happens, when the outcome is returned, the removal of
+//! every lane has begun, unless lanes are to be kept; [`CleanUp`] waits for its end.
 
 mod canary;
 mod clean_up;
@@ -45,10 +45,10 @@ use std::{
 use tokio::{sync::RwLock, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-/// So that the first verdict does not wait for everybody's pods, all others start behind the first lane's, or after this long.
+/// The pods of the first lane start alone, so that the first verdict comes early. The others start when they are up, or after this long.
 const FIRST_LANE_ALONE: Duration = Duration::from_secs(5);
 
-/// Most scenarios that are urgent and played side by side from the start.
+/// How many urgent scenarios are played side by side from the start, at most.
 const MOST_URGENT: usize = 16;
 
 /// Plays the scenarios on the cluster; returns as soon as everything is judged, while the lanes are removed.
@@ -147,7 +147,7 @@ struct Run {
     places: Places,
     alone: RwLock<()>,
     next_lane: AtomicUsize,
-    /// Cancelled as soon as the first lane is up, or has failed.
+    /// Canceled as soon as the first lane is up, or has failed.
     first_lane: CancellationToken,
     live: Live,
     zero: Instant,
@@ -197,7 +197,7 @@ impl Run {
     ) -> (Option<ScenarioOutcome>, Vec<ScenarioOutcome>, Option<WatchOutcome>) {
         let lanes = match &self.context.watch {
             None => schedule::lanes(scenarios, self.limits(), |topology| self.place(topology, 0).is_ok()),
-            // What is watched stays in force until all of it is over: no two scenarios can share a lane.
+            // The policies of a watched scenario stay in force until the watch is over, so no two scenarios can share a lane.
             Some(watch) => {
                 watch.expect(scenarios.len());
                 (0..scenarios.len()).map(|index| vec![index]).collect()
@@ -315,7 +315,7 @@ impl Run {
         outcomes
     }
 
-    /// Lets the number of lanes follow how quickly the cluster answered to a scenario.
+    /// Adjusts the number of lanes to how quickly the cluster played a scenario.
     fn answered(&self, lane: &mut Lane) {
         let enforced = self.context.enforced_lately();
         self.places.answered(&Answers { enforced, lag: lane.book().longest_lag(), start: None });
@@ -323,9 +323,9 @@ impl Run {
         self.places.adjust();
     }
 
-    /// A lane on which the next scenario can be played: the one that is there, or a new one, for those behind it too.
+    /// A lane on which the next scenario can be played: the current one, or a new one, for the scenarios after it, too.
     ///
-    /// A pod of another scenario that does not start is not this one's fault: it gets a lane of its own then.
+    /// If a pod does not start, the scenario gets a lane of its own, because the pod may be another scenario's.
     async fn lane_for(
         &self,
         lane: Option<Lane>,
@@ -356,7 +356,7 @@ impl Run {
         self.deploy(own).await
     }
 
-    /// Plays a scenario; alone, when it may concern pods of others.
+    /// Plays a scenario; alone, if it may affect pods of others.
     async fn exclusively(&self, lane: &mut Lane, scenario: &Scenario) -> play::Played {
         if scenario.must_run_alone() {
             let _alone = self.alone.write().await;
@@ -367,7 +367,7 @@ impl Run {
         }
     }
 
-    /// Whether the cluster serves the kinds of all objects of a scenario; why not, otherwise.
+    /// Fails with the reason if the cluster does not serve the kinds of all objects of a scenario.
     async fn are_served(&self, scenario: &Scenario) -> Result<(), End> {
         for Manifest { object, .. } in scenario.applied() {
             self.cluster.serves(&object.api_version, &object.kind).await.map_err(|error| failed(&error))?;
@@ -424,14 +424,14 @@ impl Run {
             },
             () = self.context.enough.cancelled() => return Err(End::Interrupted),
         };
-        // What did come up of it must not take the place of others.
+        // The pods that did come up must not take resources from others.
         if !settings.keep {
             let _ = self.cluster.remove(&real, Wait::Accepted).await;
         }
         Err(error)
     }
 
-    /// The topology with what shadows take of their workloads.
+    /// The topology, with what shadows take from their workloads.
     async fn with_templates(&self, topology: &Topology) -> Result<Topology, ClusterError> {
         let mut topology = topology.clone();
         for spec in topology.workloads.values_mut() {
@@ -445,7 +445,7 @@ impl Run {
         Ok(topology)
     }
 
-    /// Has a lane removed, without waiting for its end; what fails is tried again by [`CleanUp`].
+    /// Begins to remove a lane without waiting for the end. If that fails, [`CleanUp`] tries again.
     async fn retire(&self, lane: Lane) {
         if !self.context.settings.keep {
             let _ = lane.remove(Wait::Accepted).await;

@@ -1,14 +1,14 @@
-//! The places in which lanes are played side by side; how many there are follows the cluster's answers.
+//! The places in which lanes are played side by side; their number follows how quickly the cluster answers.
 
 use super::settings::Jobs;
 use flowproof_core::trial::load::{Answers, lanes};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Most places when their number follows the cluster: more lanes wait for one another's pods.
+/// The most places if their number follows the cluster: with more lanes, pods wait for each other.
 const MOST: usize = 6;
 
-/// So many there are at first.
+/// How many places there are at first.
 const FIRST: usize = 2;
 
 /// The places of a run.
@@ -20,7 +20,7 @@ pub(super) struct Places {
 struct Load {
     jobs: Jobs,
     now: usize,
-    /// So many places go as soon as they are left.
+    /// How many places disappear as soon as they are left.
     surplus: usize,
     alone: Answers,
     lately: Answers,
@@ -33,7 +33,7 @@ pub(super) struct Place<'p> {
 }
 
 impl Places {
-    /// The places of a run with these jobs, at least so many at first.
+    /// The places of a run with these jobs; at first, there are at least `at_least`.
     pub(super) fn new(jobs: Jobs, at_least: usize) -> Self {
         let now = match jobs {
             Jobs::Fixed(jobs) => jobs.max(at_least).max(1),
@@ -43,7 +43,7 @@ impl Places {
         Self { free: Semaphore::new(now), load: Mutex::new(load) }
     }
 
-    /// Waits for a place, in the order in which places were asked for; `None` once there will be none any more.
+    /// Waits for a place; callers get one in the order in which they asked. `None` once there will be no more places.
     pub(super) async fn enter(&self) -> Option<Place<'_>> {
         let permit = self.free.acquire().await.ok()?;
         Some(Place { places: self, permit: Some(permit) })
@@ -59,7 +59,7 @@ impl Places {
         alone.lag = alone.lag.or(answers.lag);
     }
 
-    /// A scenario is over: from now on there are as many places as the cluster bears.
+    /// Adjusts the number of places after a scenario to what the cluster can take.
     pub(super) fn adjust(&self) {
         let mut load = self.load();
         let wanted = match load.jobs {

@@ -1,6 +1,6 @@
-//! Plays one scenario on a lane: control, every step, restoration; then judges all of it with the whole record.
+//! Plays one scenario on a lane: control, every step, restoration. Then judges everything with the whole record.
 //!
-//! This is the story; what is decided on the way is decided in `core::trial`.
+//! This file is the sequence of events; the decisions are in `core::trial`.
 
 mod settle;
 mod watch;
@@ -43,18 +43,18 @@ const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
 /// The deny window is this many times the longest round trip seen, within the limits.
 const ROUND_TRIPS: u32 = 8;
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(250);
-/// Flows of a lane that are tried at the full pace. More of them are tried less often, so that lanes side by side leave CPU to
-/// the pods of others, but not less often than [`LONGEST_INTERVAL`].
+/// How many flows of a lane are tried at the full pace. If there are more, all are tried less often, so that lanes side by side
+/// leave CPU to each other's pods; but the interval is never longer than [`LONGEST_INTERVAL`].
 const AT_FULL_PACE: u32 = 100;
 const LONGEST_INTERVAL: Duration = Duration::from_secs(2);
-/// From one attempt of a flow to the next while a pod that was started again is new: this well its first moments are known.
+/// Time between attempts of a flow while a restarted pod is new, which is the precision with which its first moments are known.
 const FIRST_INTERVAL_MS: u64 = 20;
 
 /// A scenario that was played, and whether its lane can be used again.
 pub struct Played {
     /// The outcome.
     pub outcome: ScenarioOutcome,
-    /// False when something of it may still be in force.
+    /// False if something of it may still be in force.
     pub clean: bool,
 }
 
@@ -71,19 +71,19 @@ struct Play<'a> {
     families: BTreeSet<Family>,
     keys: Keys<'a>,
     controls: Controls<'a>,
-    /// Which flows differ where the network is known to have a fault.
+    /// The flows that deviate because the network is known to have a fault.
     deviating: Deviating<'a>,
-    /// Since when its flows are tried.
+    /// Since when its flows have been tried.
     began: Moment,
     pace: Pace,
     done: Vec<Done<'a>>,
-    /// When the last change was accepted; none before the first.
+    /// When the last change was accepted; `None` before the first.
     changed: Option<Moment>,
-    /// The steps as they were judged before the watch, which forgets their record; and what it saw.
+    /// The steps as they were judged before the watch, which discards their record; and what the watch saw.
     watched: Option<(Vec<StepOutcome>, Watched)>,
 }
 
-/// Plays a scenario on a lane that has its topology, be it as a part of more.
+/// Plays a scenario on a lane whose deployment contains its topology.
 pub async fn play(lane: &mut Lane, scenario: &Scenario, context: &Context) -> Played {
     lane.begin(&scenario.topology);
     let began = lane.now();
@@ -190,8 +190,8 @@ impl<'a> Play<'a> {
         self.lane.try_flows(&keys, self.pace);
     }
 
-    /// Tries every flow before any policy exists, until each was answered or has had its time. What the restoration of the
-    /// scenario before has just shown to work needs no answer again.
+    /// Tries every flow before any policy exists, until each was answered or has had enough time. Flows that the restoration of the
+    /// previous scenario has just shown to work need not be answered again.
     async fn control(&mut self) -> Result<(), Stop> {
         let from = self.lane.now();
         let others = self.lane.proven().others(&self.keys);
@@ -217,7 +217,7 @@ impl<'a> Play<'a> {
 
     async fn step(&mut self, number: usize, step: &'a Step) -> Result<(), Stop> {
         let sent = self.lane.now();
-        // In a step without a change counts all that was seen since the last one.
+        // In a step without a change, everything counts that was seen since the last change.
         let mut accepted = self.changed.unwrap_or(sent);
         let changed = Changed::about_to(&step.changes, self.lane.state(), self.lane.surroundings());
         let mut started = BTreeSet::new();
@@ -251,7 +251,7 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    /// Starts a pod again, which tries its flows from its very start; returns these flows, under their new keys.
+    /// Restarts a pod, which tries its flows from its start. Returns the new keys of these flows.
     async fn restart(&mut self, workload: &Workload) -> Result<Vec<Key>, Stop> {
         let (mut own, mut to_it) = (Vec::new(), BTreeSet::new());
         for (flow, key) in &self.keys {
@@ -284,14 +284,14 @@ impl<'a> Play<'a> {
         };
         let mut done = self.settle(waiting, &Phase::Restore).await?;
         without_those_that_never_worked(&mut done, self.lane.book(), &self.controls);
-        // A network plugin that has not yet taken a label back shows nothing of that while no policy is there.
+        // While there is no policy, nothing shows whether the network plugin has noticed that a label was restored.
         let clean = subject == Subject::Policies && done.expected.iter().all(|awaited| awaited.settled);
         self.lane.prove(Proven::read(self.lane.book(), &self.keys, accepted));
         self.done.push(done);
         Ok(clean)
     }
 
-    /// Whether something in the last step is mismatched.
+    /// Whether any flow of the last step is mismatched.
     fn has_failed(&self) -> bool {
         let limits = self.context.limits();
         let last = self.done.last().filter(|done| done.settled.is_none());
@@ -301,7 +301,7 @@ impl<'a> Play<'a> {
         })
     }
 
-    /// Judges every step with the record as it is now: what arrived late counts.
+    /// Judges every step with the record as it is now, so that late arrivals count.
     fn judge(&self) -> (Vec<StepOutcome>, Option<StepOutcome>) {
         let limits = self.context.limits();
         let ground = self.ground(&limits);
@@ -333,7 +333,7 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Hears the reports on the last attempts, late arrivals included.
+    /// Waits for the reports about the last attempts, late arrivals included.
     async fn last_words(&mut self) -> Result<(), Stop> {
         let end = self.last_judged() + Duration::from_millis(self.pace.timeout_ms);
         let enough = self.lane.now() + Duration::from_millis(self.pace.timeout_ms) + LAST_WORDS;
@@ -347,7 +347,7 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    /// When the last attempt of which silence counts may have been started: answers after a deletion need nothing more.
+    /// When the last attempt whose silence counts may have been started. Answers after a deletion count at once.
     fn last_judged(&self) -> Moment {
         match self.done.split_last() {
             Some((last, before)) if last.after == After::Deletion && last.settled.is_some() => {

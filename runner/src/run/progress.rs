@@ -1,4 +1,4 @@
-//! What a run tells while it happens: a closed set of events that feeds every live reporter.
+//! What a run reports while it happens: a closed set of events for all live reporters.
 
 use flowproof_core::outcome::{Canary, Outcome, ScenarioOutcome};
 use std::time::Duration;
@@ -10,7 +10,7 @@ pub enum Progress {
     Started {
         /// The run's id.
         run: String,
-        /// One line that says where it is about to happen.
+        /// One line that says in which cluster it will run.
         cluster: String,
         /// Things that the user should know (nodes left out …).
         notes: Vec<String>,
@@ -32,14 +32,14 @@ pub enum Progress {
         claim: String,
         /// What is going on.
         phase: Phase,
-        /// How many of its flows stand as they should.
+        /// How many of its flows agree with their expectation.
         agree: usize,
         /// How many flows there are.
         flows: usize,
     },
     /// The first verdict of the run was given.
     FirstVerdict {
-        /// Since the run began.
+        /// Time since the run began.
         after: Duration,
     },
     /// The canary is done.
@@ -48,14 +48,14 @@ pub enum Progress {
     Finished(Box<ScenarioOutcome>),
     /// All scenarios have settled and are watched from now on.
     Watching {
-        /// How many there are.
+        /// How many scenarios there are.
         scenarios: usize,
-        /// The command that runs meanwhile; empty for none.
+        /// The command that runs during the watch; empty if there is none.
         command: String,
     },
     /// The lanes are being removed.
     Cleaning {
-        /// How many namespaces are still there.
+        /// How many namespaces are left.
         namespaces: usize,
     },
     /// The run is done.
@@ -71,7 +71,7 @@ pub enum Phase {
     Step {
         /// From 1.
         number: usize,
-        /// How many there are.
+        /// How many steps there are.
         of: usize,
         /// The step's title.
         title: String,
@@ -80,12 +80,12 @@ pub enum Phase {
     Restore,
 }
 
-/// Where events go. Never blocks; a receiver that is gone is no error.
+/// Where events go. Never blocks; a receiver that is gone is not an error.
 #[derive(Clone)]
 pub struct Teller(pub tokio::sync::mpsc::UnboundedSender<Progress>);
 
 impl Teller {
-    /// Tells an event.
+    /// Sends an event.
     pub fn tell(&self, progress: Progress) {
         let _ = self.0.send(progress);
     }

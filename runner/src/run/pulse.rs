@@ -1,7 +1,7 @@
-//! Makes pulses for whoever is late: turns a small policy, or labels, on and off under two idle probers on every node.
+//! Makes pulses for steps that are late: turns a small policy, or labels, on and off for two idle probers on every node.
 //!
-//! What they show is kept in [`Pulses`], which decides what follows. No pulse is made, and no pod started for it, as long as all
-//! steps settle in time.
+//! What they show is kept in [`Pulses`], which decides what follows. As long as all steps settle in time, no pulse is made and no
+//! pod is started for it.
 
 use super::{Run, lane::Lane};
 use flowproof_core::{
@@ -48,25 +48,25 @@ const DENIED: u64 = 3;
 /// How often a pulse is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Whoever is late asks again and again; when nobody has asked for this long, nobody is late any more.
+/// A late step asks repeatedly. If none has asked for this long, none is late any more.
 const WANTED_FOR: Duration = Duration::from_secs(1);
 
-/// A node's flow must have been answered this lately for a pulse to show there.
+/// For a pulse to show on a node, the node's flow must have been answered within this time.
 const LATELY: Duration = Duration::from_secs(2);
 
-/// How long the flows may take to be answered before the first pulse; a node where they are not shows nothing.
+/// How long the flows may take to be answered before the first pulse. A node on which they are not shows nothing.
 const WARM_UP: Duration = Duration::from_secs(5);
 
-/// A pulse ends after this long, and after this many times what it took elsewhere, wherever it has not come through.
+/// On a node that has not enforced it, a pulse ends after this long, and after this many times what it took elsewhere.
 const LONGEST_BEAT: Duration = Duration::from_secs(10);
 const TIMES_OTHERS: u32 = 4;
 
-/// Pause before another try when pulses could not be had.
+/// Pause before another try if pulses could not be made.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Where pulses are asked for and shown.
+/// Where pulses are requested, and where their results are.
 pub(super) struct Demand {
-    /// What they have shown so far.
+    /// Their results so far.
     pub(super) shown: watch::Sender<Pulses>,
     /// When they were last asked for, in milliseconds since `since`, plus one; zero for never.
     policies: AtomicU64,
@@ -88,14 +88,14 @@ impl Default for Demand {
 }
 
 impl Demand {
-    /// Asks for pulses for the next moments.
+    /// Requests pulses for the next moments.
     pub(super) fn want(&self, subject: Subject) {
         let now = self.since.elapsed().as_millis() as u64 + 1;
         self.of(subject).store(now, Ordering::Relaxed);
         self.asked.notify_one();
     }
 
-    /// Whether somebody wants pulses of this kind now.
+    /// Whether pulses of this kind are wanted now.
     fn is_wanted(&self, subject: Subject) -> bool {
         match self.of(subject).load(Ordering::Relaxed).checked_sub(1) {
             Some(at) => self.since.elapsed().saturating_sub(Duration::from_millis(at)) < WANTED_FOR,
@@ -103,7 +103,8 @@ impl Demand {
         }
     }
 
-    /// Waits until somebody wants pulses, and says of which kind. Labels, of which a pulse may take long, take turns.
+    /// Waits until pulses are wanted, and returns of which kind. If both kinds are wanted, they alternate, because a pulse of labels may
+    /// take long.
     async fn wanted(&self, before: Option<Subject>) -> Subject {
         loop {
             let wanted = [Subject::Policies, Subject::Labels].map(|subject| self.is_wanted(subject));
@@ -123,10 +124,10 @@ impl Demand {
     }
 }
 
-/// The probers of the pulse and what is turned on.
+/// The probers of the pulses, and what is turned on.
 struct Pacemaker {
     lane: Lane,
-    /// The flows, by what they show and the node on which they show it.
+    /// The flows, by the subject and the node for which they show a pulse.
     flows: BTreeMap<(Subject, String), Key>,
     policies: Turned,
     labels: Turned,
@@ -139,7 +140,7 @@ enum Turned {
 }
 
 impl Run {
-    /// Makes pulses as long as somebody wants them, until the run is over.
+    /// Makes pulses while they are wanted, until the run is over.
     pub(super) async fn pulse(&self, over: &CancellationToken) {
         let settings = &self.context.settings;
         if settings.patience <= settings.settle {
@@ -208,7 +209,7 @@ impl Pacemaker {
         Self { lane, flows, policies: Turned::Off, labels: Turned::Off }
     }
 
-    /// Turns policies or labels, and notes on which nodes that shows, and when.
+    /// Turns policies or labels on or off, and records on which nodes that shows, and when.
     async fn beat(&mut self, subject: Subject, demand: &Demand) -> Result<(), crate::cluster::ClusterError> {
         let keys: Vec<Key> = self.flows.values().copied().collect();
         self.lane.try_flows(&keys, PACE);
@@ -248,8 +249,8 @@ impl Pacemaker {
         }
     }
 
-    /// The nodes on which the next turn of a pulse can show: before it is turned on the flow there works, before it is turned
-    /// off it is denied.
+    /// The nodes on which the next turn of a pulse can show: before it is turned on, the flow there must work; before it is turned off,
+    /// the flow must be denied.
     async fn ready(&mut self, subject: Subject, next: Expectation) -> BTreeMap<String, Key> {
         let begun = self.lane.now();
         let now_is = if next.denies() { Expectation::Allow } else { Expectation::Deny };

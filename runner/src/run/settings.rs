@@ -1,4 +1,4 @@
-//! What a run is told, and what its scenarios share while they are played side by side.
+//! The options of a run, and what its scenarios share while they are played side by side.
 
 use super::{
     progress::{Progress, Teller},
@@ -31,17 +31,17 @@ use tokio_util::sync::CancellationToken;
 /// How many lanes are played side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Jobs {
-    /// As many as the cluster bears: few at first, more while it answers as quickly as it did alone.
+    /// As many as the cluster can take: few at first, more while it answers as quickly as it did with one.
     Auto,
-    /// So many.
+    /// This many.
     Fixed(usize),
 }
 
-/// For so many lanes scenarios are dealt when their number follows the cluster: each costs a deployment.
+/// Over how many lanes scenarios are distributed if the number of lanes follows the cluster; few, because each costs a deployment.
 const PLANNED: usize = 3;
 
 impl Jobs {
-    /// How many lanes scenarios are dealt to.
+    /// Over how many lanes scenarios are distributed.
     pub(super) fn planned(self) -> usize {
         match self {
             Self::Auto => PLANNED,
@@ -53,38 +53,38 @@ impl Jobs {
 /// The options of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The run's id; goes into the names of its namespaces.
+    /// The run's id; part of the names of its namespaces.
     pub run: String,
     /// How long flows may take to settle after a change, and to work in the control.
     pub settle: Duration,
-    /// The same after a change of labels, with which some network plugins take their time (Cilium waits five seconds).
+    /// The same after a change of labels, for which some network plugins need longer (Cilium waits five seconds).
     pub settle_labels: Duration,
-    /// How long a step waits at most while nothing shows that the network had its time; no longer than [`Settings::settle`]
-    /// for no patience, and no pulses.
+    /// How long a step waits at most while nothing shows that the network has had enough time. If it is not longer than
+    /// [`Settings::settle`], there is no patience and there are no pulses.
     pub patience: Duration,
     /// How long a flow must have gone as expected before it counts as settled.
     pub hold: Duration,
-    /// How long a step in which nothing visibly changes is held, as long as this run has not seen how quick the network is.
+    /// How long a step in which nothing visibly changes is held until this run has seen how quick the network is.
     pub quiet: Duration,
-    /// Longest time to enforcement that still matches; `None` for no limit but [`Settings::settle`].
+    /// The longest time to enforcement that still matches; with `None`, only [`Settings::settle`] limits it.
     pub budget: Option<Duration>,
-    /// From one attempt of a flow to the next.
+    /// Time from one attempt of a flow to the next.
     pub interval: Duration,
     /// Families in which flows are tried.
     pub families: BTreeSet<Family>,
-    /// Lanes side by side.
+    /// How many lanes run side by side.
     pub jobs: Jobs,
-    /// Fewest scenarios of a lane that are worth another one: a lane costs a deployment.
+    /// How many scenarios make another lane worth its deployment, at least.
     pub lane_share: usize,
-    /// So many scenarios, the first of them, are played before the others, in their order.
+    /// How many scenarios, from the first, are played before the others and in order.
     pub urgent: usize,
-    /// Whether the first mismatch ends the run: the scenario that has it after the step, the others at once.
+    /// Whether the first mismatch ends the run: its scenario after the step, the others at once.
     pub fail_fast: bool,
     /// Whether lanes are left in place.
     pub keep: bool,
     /// Limit for the whole run.
     pub timeout: Option<Duration>,
-    /// How long one deployment may make no headway: as long as pods of it, or others on their nodes, come up, it is waited for.
+    /// How long one deployment may make no headway. It is waited for as long as its pods, or others on their nodes, come up.
     pub deploy: Duration,
     /// Tolerations of every pod.
     pub tolerations: Vec<serde_json::Value>,
@@ -92,7 +92,7 @@ pub struct Settings {
     pub node_selector: flowproof_core::scenario::Labels,
     /// Whether the canary runs.
     pub canary: bool,
-    /// What flowproof was told, for whoever reads the outcome later.
+    /// The arguments of flowproof, for readers of the outcome.
     pub arguments: Vec<String>,
 }
 
@@ -124,7 +124,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Defaults for the local cluster, whose pods cost little and which enforces at once, or after this delay.
+    /// Defaults for the local cluster, whose pods cost little and which enforces changes at once, or after this delay.
     pub fn local(enforce_delay: Duration) -> Self {
         let hold = Duration::from_millis(300);
         Self {
@@ -143,11 +143,11 @@ impl Settings {
 pub struct Context {
     /// The options.
     pub settings: Arc<Settings>,
-    /// Where progress is told.
+    /// Where progress is reported.
     pub teller: Teller,
-    /// The user wants the run to end.
+    /// Canceled when the user wants the run to end.
     pub cancel: CancellationToken,
-    /// Scenarios end early: because of the user, `--fail-fast` or `--timeout`.
+    /// Canceled when scenarios must end early: because of the user, `--fail-fast` or `--timeout`.
     pub enough: CancellationToken,
     /// Where this network is known to differ.
     pub deviations: Arc<Vec<Deviation>>,
@@ -158,10 +158,10 @@ pub struct Context {
 
 #[derive(Default)]
 struct Shared {
-    /// Longest times to enforcement seen, in milliseconds plus one; zero when none was seen.
+    /// Longest times to enforcement seen, in milliseconds plus one; zero if none was seen.
     slowest_policies: AtomicU64,
     slowest_labels: AtomicU64,
-    /// The same of policies, since it was last taken.
+    /// The same for policies, since it was last read.
     lately: AtomicU64,
     pulse: Demand,
     nothing_enforced: AtomicBool,
@@ -182,7 +182,7 @@ impl Context {
         }
     }
 
-    /// The known deviation that names a flow of a scenario's file that must do this.
+    /// The known deviation that names this flow of a scenario's file with this expectation.
     pub fn deviation(&self, file: &str, flow: &Flow, expectation: Expectation) -> Option<Known<'_>> {
         let written = variant::written(flow);
         let of = |entry: &'_ Deviation| {
@@ -193,7 +193,7 @@ impl Context {
         self.deviations.iter().find_map(|entry| Some(Known { entry, observed: of(entry)? }))
     }
 
-    /// A change was enforced after this time.
+    /// Records that a change was enforced after this time.
     pub fn enforced(&self, subject: Subject, after: Duration) {
         let slowest = match subject {
             Subject::Policies => &self.shared.slowest_policies,
@@ -210,12 +210,12 @@ impl Context {
         self.shared.lately.swap(0, Ordering::Relaxed).checked_sub(1).map(Duration::from_millis)
     }
 
-    /// The canary found that nothing is enforced.
+    /// Records that the canary found that nothing is enforced.
     pub fn nothing_enforced(&self) {
         self.shared.nothing_enforced.store(true, Ordering::Relaxed);
     }
 
-    /// The limits that hold just now.
+    /// The limits that apply now.
     pub fn limits(&self) -> Limits {
         let Settings { settle, settle_labels, patience, hold, quiet, budget, .. } = *self.settings;
         let seen =
@@ -233,12 +233,12 @@ impl Context {
         }
     }
 
-    /// What pulses have shown so far. Must not be held across an `await`.
+    /// The results of pulses so far. Must not be held across an `await`.
     pub fn pulses(&self) -> watch::Ref<'_, Pulses> {
         self.shared.pulse.shown.borrow()
     }
 
-    /// A step is late after such a change: pulses are wanted for the next moments.
+    /// Requests pulses for the next moments, because a step is late after such a change.
     pub fn want_pulses(&self, subject: Subject) {
         self.shared.pulse.want(subject);
     }
@@ -248,7 +248,7 @@ impl Context {
         &self.shared.pulse
     }
 
-    /// Some flow has settled; told once.
+    /// Reports, only once, that a flow has settled.
     pub fn first_verdict(&self, at: Moment) {
         if !self.shared.first_verdict.swap(true, Ordering::Relaxed) {
             self.teller.tell(Progress::FirstVerdict { after: at.since(Moment(0)) });

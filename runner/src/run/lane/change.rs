@@ -1,4 +1,4 @@
-//! Changes of a lane's policies and labels, and their end.
+//! Changes a lane's policies and labels, and undoes the changes.
 
 use super::Lane;
 use crate::cluster::ClusterError;
@@ -40,7 +40,7 @@ impl Lane {
         Ok(accepted.at)
     }
 
-    /// Deletes what was applied, newest first, and gives pods and namespaces their labels back.
+    /// Deletes what was applied, newest first, and restores the labels of pods and namespaces.
     pub async fn restore(&mut self) -> Result<Moment, ClusterError> {
         for change in self.state.undo(&self.spec.topology) {
             self.change(&change).await?;

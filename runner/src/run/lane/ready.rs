@@ -1,15 +1,15 @@
-//! How long probers are waited for between the start of their pods and the first report of all their listeners.
+//! How long to wait for probers, from the start of their pods to the first report of all their listeners.
 
 use std::time::Duration;
 
 /// A prober that runs says hello within milliseconds, and reports its listeners every 100 ms. On a busy machine the streams of a
-/// lane open one after the other; where none opens for this long, none will.
+/// lane open one after the other; if none opens for this long, none will.
 const NOTHING_NEW: Duration = Duration::from_secs(30);
 
-/// Longest in all: a lane whose streams open so slowly cannot be judged either.
+/// The longest wait in all: a lane whose streams open more slowly could not be judged either.
 const IN_ALL: Duration = Duration::from_mins(5);
 
-/// What has become known of a lane's probers since they are waited for.
+/// What has become known about a lane's probers since the wait began.
 #[derive(Debug, Default)]
 pub(super) struct Readiness {
     known: usize,
@@ -17,7 +17,7 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
-    /// Takes in how many probers and listeners are known this long after the wait began; returns why waiting is over, if it is.
+    /// Takes in how many probers and listeners are known this long after the wait began; if waiting is over, returns why.
     pub(super) fn look(&mut self, now: Duration, known: usize) -> Option<String> {
         if known > self.known {
             (self.known, self.since) = (known, now);
@@ -37,7 +37,7 @@ impl Readiness {
 mod tests {
     use super::*;
 
-    /// What is said last, when so many are known at these seconds.
+    /// What is returned last, if these numbers are known at these seconds.
     fn said(seen: &[(u64, usize)]) -> Option<String> {
         let mut readiness = Readiness::default();
         seen.iter().map(|(at, known)| readiness.look(Duration::from_secs(*at), *known)).last()?

@@ -1,4 +1,4 @@
-//! Pods of a lane that are started anew: restarted by a scenario, replaced when they were lost, or fresh ones of a watch.
+//! Pods of a lane that are started again: restarted by a scenario, replaced after they were lost, or fresh pods of a watch.
 
 use super::{Lane, at_site};
 use crate::{
@@ -10,8 +10,8 @@ use flowproof_wire::{First, Pace};
 use std::sync::Arc;
 
 impl Lane {
-    /// Deletes the pod of a workload and starts it again. The new pod tries these flows of its own from its very start;
-    /// returns their new keys, in the order of the old ones.
+    /// Deletes the pod of a workload and starts it again. The new pod tries these of its flows from its start. Returns their new
+    /// keys, in the order of the old ones.
     pub async fn restart(
         &mut self,
         workload: &Workload,
@@ -34,7 +34,7 @@ impl Lane {
         Ok(keys)
     }
 
-    /// Starts the pod of a workload anew, whatever is left of the old one; [`Lane::adopt`] takes it in.
+    /// Starts the pod of a workload again, whatever is left of the old one; [`Lane::adopt`] takes it in.
     pub fn replacement(
         &self,
         workload: &Workload,
@@ -50,7 +50,7 @@ impl Lane {
         }
     }
 
-    /// Takes in a pod that was started anew: its prober is attached, and tries nothing yet.
+    /// Takes in a pod that was started again: its prober is attached, and tries nothing yet.
     pub fn adopt(&mut self, workload: &Workload, pod: Pod) {
         self.site.pods.insert(workload.clone(), at_site(pod));
         let index = self.book.add_prober(workload.clone());
@@ -58,7 +58,7 @@ impl Lane {
         self.link(workload.clone(), index);
     }
 
-    /// Plans the flows of a pod that is like a workload and tries them from its start; the pod is not started yet.
+    /// Plans the flows of a pod that is like a workload and will try them from its start. The pod is not started yet.
     pub fn plan_fresh(
         &mut self,
         like: &Workload,
@@ -81,7 +81,7 @@ impl Lane {
             first: Some(first),
             ..spec
         };
-        // The link to the pod before it ends.
+        // Ends the link to the fresh pod before this one.
         self.fresh = None;
         Some((fresh, keys, pod))
     }
@@ -92,7 +92,7 @@ impl Lane {
         self.fresh = Some((fresh.clone(), self.listen_to(fresh, index, Wish::default())));
     }
 
-    /// Has the pod that was linked last try only these of its flows, at this pace.
+    /// Makes the pod that was linked last try only these of its flows, at this pace.
     pub fn try_fresh(&self, keys: &[Key], pace: Pace) {
         if let Some((fresh, wish)) = &self.fresh {
             let specs = Arc::new(self.book.specs(fresh, keys.iter()));
@@ -110,7 +110,7 @@ impl Lane {
     }
 }
 
-/// Starts a pod anew, whatever is left of the old one.
+/// Starts a pod again, whatever is left of the old one.
 pub async fn start_anew(cluster: &dyn Cluster, spec: &PodSpec) -> Result<Pod, ClusterError> {
     match cluster.restart(spec).await {
         Err(ClusterError::PodGone { .. }) => cluster.start(spec).await,

@@ -1,4 +1,4 @@
-//! Listens until the flows of a step have settled; what that means is decided in `core::trial`.
+//! Listens until the flows of a step have settled; `core::trial` decides when they have.
 
 use super::{Play, Stop};
 use crate::run::progress::Phase;
@@ -31,7 +31,7 @@ pub(super) struct Waiting<'a> {
 }
 
 impl<'a> Play<'a> {
-    /// Waits until all expected flows have settled as expected, or the network has had its time.
+    /// Waits until all flows have settled as expected, or the network has had enough time.
     pub(super) async fn settle(&mut self, step: Waiting<'a>, phase: &Phase) -> Result<Done<'a>, Stop> {
         let Waiting { title, accepted, expectations, after, subject } = step;
         let mut expected = self.awaited(expectations, accepted);
@@ -77,7 +77,7 @@ impl<'a> Play<'a> {
             }
         };
         let Settle { mut expected, hold, .. } = settle;
-        // Packets are not kept for as long as the record is.
+        // Sightings of packets are not kept as long as the record, so they are read now.
         for awaited in &mut expected {
             let window = Window { from: accepted, to: awaited.until };
             awaited.captured =
@@ -98,7 +98,7 @@ impl<'a> Play<'a> {
         })
     }
 
-    /// The flows of a step in every family, with what they must do by the state that the lane is in.
+    /// The flows of a step in every family, with what they must do in the lane's current state.
     pub(super) fn awaited(&self, expectations: &'a [Expected], accepted: Moment) -> Vec<Awaited<'a>> {
         let (lane, topology) = (&self.lane, self.lane.topology());
         if let Some(live) = &lane.site().snapshot {
@@ -122,7 +122,7 @@ impl<'a> Play<'a> {
         let awaited = |expected: &'a Expected, family| {
             let key = *self.keys.get(&(&expected.flow, family))?;
             let finding = find(&expected.flow, family);
-            // What the API leaves open behind a Service was not meant by a scenario without one.
+            // `--via service` put a Service into this flow. If that makes the API leave the answer open, the scenario did not decide it.
             let open = finding.expectation() == Expectation::Unspecified
                 && variant::written(&expected.flow).is_some();
             let written = expected.wanted.written().filter(|_| !open);

@@ -1,4 +1,4 @@
-//! Watches the flows of one scenario, whatever happens to its probers meanwhile.
+//! Watches the flows of one scenario, whatever happens to its probers in the meantime.
 
 mod fresh;
 mod kept;
@@ -34,36 +34,36 @@ use std::{
 };
 use tokio::{sync::watch::Receiver, task::JoinSet};
 
-/// How often the records are looked at; the news themselves are taken in as they come.
+/// How often the records are looked at. News are taken in as they come.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// How long an attempt may take: both ends may be late by a good part of a second, several times on the way to an answer,
-/// before it counts as lost. TCP repeats a SYN after a second (RFC 6298, 2.1), so that each attempt is one SYN.
+/// How long an attempt may take before it counts as lost: each end may be late by a good part of a second, several times until the
+/// answer comes. TCP sends a SYN again after a second (RFC 6298, 2.1), so each attempt is one SYN.
 const TIMEOUT: Duration = Duration::from_millis(900);
 
-/// Attempts are judged when both ends were heard a second after their time was up: what arrives late still counts.
+/// Attempts are judged when both ends have reported a second after the attempt's timeout, so that late arrivals count.
 const MARGIN: Duration = TIMEOUT.saturating_add(Duration::from_secs(1));
 
-/// A flow of which nothing was taken in for this long beyond that keeps a watch from being stable.
+/// If nothing of a flow was taken in for this much longer, the watch is not stable.
 const UNHEARD: Duration = Duration::from_secs(3);
 
-/// How often each prober reports. On its way through kubelet and API server a report costs more CPU than what it tells of; and
-/// what happened when is told by the attempts, not by when it is heard.
+/// How often each prober reports. A report costs more CPU in the kubelet and the API server than the attempts that it reports; and
+/// times come from the attempts, not from when the report arrives.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
 
-/// Attempts per second that all probers of a lane make together; with more flows, each is tried less often.
+/// Attempts per second that all probers of a lane make together, at most; with more flows, each is tried less often.
 const ATTEMPTS_PER_SECOND: u64 = 20_000;
 
-/// Pause before a prober that could not be replaced is replaced again.
+/// Pause before another try to replace a prober that could not be replaced.
 const REPLACE_AGAIN: Duration = Duration::from_secs(2);
 
-/// How long the ends may take to report their last attempts, a stream that has to be taken up again included.
+/// How long the ends may take to report their last attempts, including the time to resume a lost stream.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// A flow that is watched.
 struct Followed<'a> {
     expected: &'a Expected,
-    /// What it must do: as the scenario says, or the policies.
+    /// What it must do, by the scenario or by the policies.
     expectation: Expectation,
     family: Family,
     key: Key,
@@ -150,7 +150,7 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    /// Takes in what was decided meanwhile, as far as both ends have told what may have hindered them.
+    /// Takes in what was decided in the meantime, as far as both ends have reported whether they were hindered.
     fn follow(&mut self, followed: &mut [Followed<'a>], kept: &mut Kept, until: Moment, watch: &Watch) {
         let now = self.lane.now();
         kept.follow(self.lane, until);
@@ -165,15 +165,15 @@ impl<'a> Play<'a> {
         watch.disturbed(disturbed);
     }
 
-    /// Starts pods anew that are gone for good, and adopts those that are up again.
+    /// Replaces pods that are gone for good, and adopts those that are up again.
     fn replace(&mut self, replacing: &mut Replacing) {
         let mut gone = self.lane.book().gone_workloads();
-        // The pod that is started anew again and again is nobody's.
+        // The fresh pod belongs to no workload of the topology, so it is not replaced.
         gone.retain(|workload| self.lane.topology().workloads.contains_key(workload));
         for workload in gone {
             let wait = replacing.not_before.get(&workload).is_some_and(|moment| Instant::now() < *moment);
             if !wait {
-                // Not again until this attempt has ended.
+                // No other attempt until this one has ended.
                 replacing.not_before.insert(workload.clone(), Instant::now() + Duration::from_hours(1));
                 replacing.pending.spawn(self.lane.replacement(&workload));
             }
@@ -191,8 +191,8 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Plans the flows of probers that were replaced or restarted anew: their addresses and the numbers of their attempts
-    /// are other ones.
+    /// Plans the flows of replaced or restarted probers again, because their addresses and the numbers of their attempts have
+    /// changed.
     fn take_up(
         &mut self,
         instances: &mut BTreeMap<Workload, u64>,
@@ -224,7 +224,7 @@ impl<'a> Play<'a> {
         self.try_followed(followed, kept);
     }
 
-    /// Hears the reports on the last attempts of the watch.
+    /// Waits for the reports about the last attempts of the watch.
     async fn hear_out(
         &mut self,
         followed: &mut [Followed<'a>],
@@ -249,32 +249,32 @@ impl<'a> Play<'a> {
     }
 }
 
-/// The pace of so many flows that are to be tried this often.
+/// The pace for this number of flows at this interval.
 fn watch_pace(interval: Duration, flows: usize) -> Pace {
     let interval_ms = (interval.as_millis() as u64).max(flows as u64 * 1000 / ATTEMPTS_PER_SECOND).max(1);
     Pace { interval_ms, timeout_ms: TIMEOUT.as_millis() as u64, report_ms: REPORT_EVERY.as_millis() as u64 }
 }
 
-/// Takes what is judged by now of a flow into its chronicle: what both ends say later of their lag concerns none of it.
+/// Takes what is judged by now of a flow into its chronicle. It is final: later reports of lag do not affect it.
 fn follow(lane: &mut Lane, of: (&Flow, Key), chronicle: &mut Chronicle, until: Moment) {
     let heard = lane.book().heard_until(of.1);
     take(lane, of, chronicle, until.min(heard - MARGIN));
 }
 
-/// Goes over to a flow's plan with another pod, after all that was decided of the one before was taken in.
+/// Switches a flow to its plan with another pod, after everything that was decided with the previous pod is taken in.
 fn go_over(lane: &mut Lane, flow: &Flow, (key, chronicle): (&mut Key, &mut Chronicle), to: Key) {
     take(lane, (flow, *key), chronicle, Moment::END);
     *key = to;
     chronicle.replaced();
 }
 
-/// Takes all that was decided of a flow until a moment into its chronicle.
+/// Takes everything that was decided about a flow until a moment into its chronicle.
 fn take(lane: &mut Lane, (flow, key): (&Flow, Key), chronicle: &mut Chronicle, until: Moment) {
     let ends = lane.site().ends(flow);
     lane.book_mut().follow(key, chronicle, until, &ends);
 }
 
-/// Ends the chronicle of a flow with what is known now, and tells what is in it.
+/// Ends the chronicle of a flow with what is known now, and returns its content.
 fn told(
     lane: &mut Lane,
     (flow, family, key): (&Flow, Family, Key),

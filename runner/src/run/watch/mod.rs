@@ -1,6 +1,6 @@
-//! The watch as a whole: begins when all scenarios have settled, runs a command beside it, and decides when it is over.
+//! The watch as a whole: begins when all scenarios have settled, runs a command, and decides when the watch is over.
 //!
-//! The flows of a scenario are watched by its lane (`run/play/watch.rs`); both sides meet in [`Watch`].
+//! The flows of a scenario are watched by its lane (`run/play/watch.rs`); both share [`Watch`].
 
 mod command;
 
@@ -20,38 +20,38 @@ use std::{
 use tokio::sync::{self, watch};
 use tokio_util::sync::CancellationToken;
 
-/// How often it is asked whether the watch is over.
+/// How often the watch checks whether it is over.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
-/// What a command did shows for a while after its end: many only start something.
+/// How long a watch goes on after its command: many commands only start something.
 const AFTER_A_COMMAND: Duration = Duration::from_secs(10);
 
-/// What was asked for.
+/// The options of a watch.
 #[derive(Debug, Clone, Default)]
 pub struct WatchOptions {
     /// Least length of the watch.
     pub at_least: Option<Duration>,
     /// How long nothing may have happened before it ends.
     pub until_stable: Option<Duration>,
-    /// Program and arguments to run meanwhile; empty for none.
+    /// Program and arguments to run during the watch; empty for none.
     pub command: Vec<String>,
 }
 
-/// Where a watch stands.
+/// The stage of a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Scenarios are being deployed, or their policies settle.
     Settling,
-    /// All that can be watched is watched, since this moment.
+    /// Everything that can be watched is watched, since this moment.
     Watching(Moment),
-    /// It is over since this moment.
+    /// It has been over since this moment.
     Over(Moment),
 }
 
 /// What the lanes of a watch share.
 pub struct Watch {
     options: WatchOptions,
-    /// The user wants the watch to end and to be reported.
+    /// Canceled when the user wants the watch to end and to be reported.
     pub end: CancellationToken,
     stage: watch::Sender<Stage>,
     lanes: watch::Sender<Lanes>,
@@ -79,12 +79,12 @@ impl Watch {
         }
     }
 
-    /// So many scenarios will either settle or leave.
+    /// Says how many scenarios will either settle or leave.
     pub(super) fn expect(&self, scenarios: usize) {
         self.lanes.send_modify(|lanes| lanes.expected = scenarios);
     }
 
-    /// Held as long as a pod is started anew on this node: by one scenario at a time, in the order in which they asked.
+    /// The lock for fresh pods on this node: one scenario holds it at a time, in the order in which they asked.
     pub(super) fn start_on(&self, node: &str) -> Arc<sync::Mutex<()>> {
         let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(starts.entry(node.to_owned()).or_default())
@@ -95,23 +95,23 @@ impl Watch {
         self.lanes.borrow().expected
     }
 
-    /// A scenario's flows are ready to be watched.
+    /// Says that a scenario's flows are ready to be watched.
     pub(super) fn settled(&self) -> watch::Receiver<Stage> {
         self.lanes.send_modify(|lanes| lanes.settled += 1);
         self.stage.subscribe()
     }
 
-    /// A scenario is not watched any more, or never was.
+    /// Says that a scenario is not watched any more, or never was.
     pub(super) fn left(&self) {
         self.lanes.send_modify(|lanes| lanes.left += 1);
     }
 
-    /// Something was not as expected, or not observed, at this moment.
+    /// Says that something was not as expected, or not observed, at this moment.
     pub(super) fn disturbed(&self, at: Moment) {
         self.disturbed.fetch_max(at.0, Ordering::Relaxed);
     }
 
-    /// Goes through the stages; returns what there is to tell of the watch as a whole.
+    /// Goes through the stages; returns the outcome of the watch as a whole.
     pub(super) async fn keep(
         &self,
         zero: Instant,
@@ -197,7 +197,7 @@ impl Watch {
         by
     }
 
-    /// Whether all conditions hold; without any the user decides.
+    /// Whether all conditions are met; without any condition, the user decides.
     fn is_over(&self, now: Moment, from: Moment, command_ended: Option<Moment>) -> bool {
         let WatchOptions { at_least, until_stable, .. } = &self.options;
         if at_least.is_none() && until_stable.is_none() && command_ended.is_none() {

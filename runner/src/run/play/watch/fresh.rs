@@ -1,7 +1,7 @@
-//! Starts pods anew all through a watch, under policies that exist: how long denied flows are open before a pod is policed.
+//! Starts fresh pods throughout a watch, under existing policies, to measure how long denied flows are open before a pod is policed.
 //!
-//! Such a pod tries its flows from the start of its own process, and does not wait for the runner; its own clock tells the
-//! window. It tries them often, so that a node has one such pod at a time, however many scenarios are watched.
+//! Such a pod tries its flows as soon as its process starts, and does not wait for the runner; its own clock measures the window.
+//! Because it tries them often, a node has one such pod at a time, however many scenarios are watched.
 
 use super::Followed;
 use crate::{
@@ -27,29 +27,29 @@ use futures::{FutureExt, future::BoxFuture};
 use std::time::{Duration, Instant};
 use tokio::{sync::OwnedMutexGuard, task::JoinHandle};
 
-/// From one attempt of a fresh pod's flow to the next, at first: this well the window is known.
+/// Time between attempts of a fresh pod's flow at first, which is the precision of the window.
 const INTERVAL_MS: u64 = 5;
 
-/// After this long they are tried as often as all others if all go as expected: hundreds of attempts a second fill the
-/// connection tracking of nodes.
+/// If all go as expected after this long, they are tried only as often as all other flows, because hundreds of attempts a second
+/// would fill the connection tracking of nodes.
 const OFTEN_FOR: Duration = Duration::from_secs(2);
 
-/// How long the flows of a fresh pod are tried: network plugins that are late are late by less.
+/// How long the flows of a fresh pod are tried; slow network plugins are late by less than this.
 const TRIED_FOR: Duration = Duration::from_secs(8);
 
-/// Most denied flows of a fresh pod, which tries them often; the next pod takes the next ones.
+/// The most denied flows of a fresh pod, because it tries them often. The next pod takes the next ones.
 const MOST_DENIED: usize = 3;
 
-/// Most allowed flows of a fresh pod: whether its network works at all.
+/// The most allowed flows of a fresh pod, which show whether its network works at all.
 const MOST_ALLOWED: usize = 1;
 
-/// Attempts that are younger than their timeout and this are not judged: they may still be under way.
+/// Attempts that are younger than their timeout and this are not judged, because they may still be going on.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Most fresh pods that are told of.
+/// The most fresh pods that are reported.
 const MOST_STARTS: usize = 500;
 
-/// Pause before another pod is started when one could not be.
+/// Pause before another pod is started after one could not be.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// The fresh pods of a scenario, one at a time.
@@ -61,7 +61,7 @@ pub(super) struct Fresh {
     starts: Vec<Start>,
 }
 
-/// A workload that fresh pods can be like, and which of the followed flows are its own.
+/// A workload that fresh pods can copy, and which of the followed flows are its own.
 struct Candidate {
     like: Workload,
     denied: Vec<usize>,
@@ -75,15 +75,15 @@ enum State {
     Trying { started: Started, node: String, since: Instant, pace: Pace },
 }
 
-/// A pod that was started, and the turn on its node, which lasts as long.
+/// A pod that was started, and its turn on the node, which lasts as long as the pod.
 struct Started {
-    /// Its flows, and which of the followed ones they are like.
+    /// Its flows, and the followed flows to which they correspond.
     flows: Vec<(Key, usize)>,
     _turn: OwnedMutexGuard<()>,
 }
 
 impl Fresh {
-    /// Finds the workloads with denied flows that no Service leads to: a fresh pod must not take part in a Service.
+    /// Finds the workloads with denied flows that are behind no Service: a fresh pod must not get a Service's traffic.
     pub(super) fn of(topology: &Topology, followed: &[Followed<'_>]) -> Self {
         let served = |workload: &Workload| {
             topology.services.iter().any(|(name, service)| {
@@ -110,7 +110,7 @@ impl Fresh {
         }
     }
 
-    /// Goes on with what is to be done by now; never waits. The pace is that of all other flows.
+    /// Does what is due now; never waits. The pace is that of all other flows.
     pub(super) fn go_on(&mut self, lane: &mut Lane, watch: &Watch, followed: &[Followed<'_>], pace: Pace) {
         if self.candidates.is_empty() || self.starts.len() >= MOST_STARTS {
             return;
@@ -196,7 +196,7 @@ impl Fresh {
         &self.candidates[self.tried % self.candidates.len()]
     }
 
-    /// All pods whose flows were tried long enough.
+    /// The results of all pods whose flows were tried long enough.
     pub(super) fn told(self) -> Vec<Start> {
         self.starts
     }
@@ -207,7 +207,7 @@ fn often(pace: Pace) -> Pace {
     Pace { interval_ms: INTERVAL_MS.min(pace.interval_ms), ..pace }
 }
 
-/// Which attempts are decided.
+/// The moment until which attempts are decided.
 fn judged_until(lane: &Lane, pace: Pace) -> Moment {
     lane.now() - Duration::from_millis(pace.timeout_ms) - GRACE
 }
@@ -221,7 +221,7 @@ fn as_expected(lane: &Lane, followed: &[Followed<'_>], flows: &[(Key, usize)], u
     flows.iter().all(good)
 }
 
-/// What became of a flow that is like this one, of a pod whose first attempt of any flow was at this moment.
+/// The result of a fresh pod's flow that corresponds to `like`; `first` is the pod's first attempt of any flow.
 fn started(like: &Followed<'_>, record: &[Segment], first: Moment) -> StartedFlow {
     let assessment = assess(like.expectation, record, Moment(i64::MIN), &Hindered::default(), TRIED_FOR);
     let against = assessment.contradictions.map_or(0, |contradictions| contradictions.count);

@@ -1,7 +1,7 @@
-//! Connections that are kept open across a watch: what becomes of them when the network changes under them.
+//! Connections that are kept open during a watch: what becomes of them when the network changes under them.
 //!
-//! Beside the flows, whose every attempt is a connection of its own, one long-lived connection is kept for each pair of pods,
-//! protocol and family that is allowed to talk. The API does not say that it outlives anything, so it is told and not judged.
+//! Each attempt of a flow is a connection of its own. In addition, one long-lived connection is kept for each pair of pods,
+//! protocol and family that may talk. The API does not say that it survives anything, so it is reported and not judged.
 
 use super::{Followed, follow, go_over, told};
 use crate::run::lane::Lane;
@@ -20,7 +20,7 @@ use flowproof_core::{
 use flowproof_wire::Transport;
 use std::{collections::BTreeSet, time::Duration};
 
-/// Most connections that one lane keeps.
+/// The most connections that one lane keeps.
 const MOST: usize = 200;
 
 /// The kept connections of a watch.
@@ -35,7 +35,7 @@ struct Line {
 }
 
 impl Kept {
-    /// Chooses the connections that are kept beside these flows of one of so many scenarios.
+    /// Chooses the connections to keep for these flows. `scenarios` is the number of watched scenarios, which share a limit of episodes.
     pub(super) fn of(
         lane: &mut Lane,
         followed: &[Followed<'_>],
@@ -62,7 +62,7 @@ impl Kept {
         Self(chosen.into_iter().filter_map(&mut keep).collect())
     }
 
-    /// What their probers have to try.
+    /// The keys of what their probers have to try.
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
         self.0.iter().map(|line| line.key)
     }
@@ -74,7 +74,7 @@ impl Kept {
         }
     }
 
-    /// Plans those anew that lead to or from these workloads, which have other pods now.
+    /// Plans those again that lead to or from these workloads, which now have other pods.
     pub(super) fn take_up(&mut self, lane: &mut Lane, changed: &[&Workload]) {
         let around = lane.surroundings();
         for line in self.0.iter_mut().filter(|line| touches(&line.flow, changed)) {

@@ -30,7 +30,7 @@ enum Invocation {
     Version,
 }
 
-/// Runs the program with these arguments, the program's name not among them.
+/// Runs the program with these arguments, without the program's name.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let outcome = match parse(arguments) {
         Ok(Invocation::Serve(options)) => serve::serve(&options),
@@ -56,7 +56,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Writes one line to standard error; when even that is closed there is nobody left to tell.
+/// Writes one line to standard error. If that is closed, too, nobody is left to read it.
 fn complain(message: &str) {
     let _ = writeln!(std::io::stderr(), "flowproof-prober: {message}");
 }
@@ -115,7 +115,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Invocation, String
     }
 }
 
-/// Refuses names that an abstract socket cannot have: `sun_path` has 108 bytes and the first is NUL (unix(7)).
+/// Refuses names that an abstract socket cannot have: `sun_path` has 108 bytes, and the first is NUL (unix(7)).
 fn checked_name(name: String) -> Result<String, String> {
     match name.len() {
         0 => Err("the name of the socket is empty".to_owned()),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Tells the time of this prober.
+/// The clock of this prober.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     zero: Instant,

@@ -1,15 +1,15 @@
-//! The program in the pods: listens, tries flows, and says what happened at its end.
+//! The program in the pods: listens, tries flows, and reports what happened at its end.
 //!
-//! It knows nothing of Kubernetes, policies or scenarios: a runner tells it over a stream what to listen on and what to
-//! try ([`flowproof_wire`]), and it tells the runner what it saw.
+//! It knows nothing of Kubernetes, policies or scenarios. Over a stream ([`flowproof_wire`]), a runner tells it what to listen on
+//! and what to try, and it reports what it saw.
 //!
 //! One thread, one owner: `serve` holds the record, the attempts and the listeners, and waits for whatever comes first.
-//! - `record` remembers what was seen, in spans with revisions; no sockets in there.
+//! - `record` remembers what was seen, in spans with revisions; it has no sockets.
 //! - `attempt` tries flows: one scheduler and one epoll set for all attempts in flight, no task and no timer per attempt.
 //! - `listen` answers nonces and DNS queries, and checks over loopback that it still does.
-//! - `capture` watches the interfaces for packets of attempts, when it is asked for.
+//! - `capture` watches the interfaces for packets of attempts, if that was asked for.
 //! - `session` carries out commands and makes reports; `link` is the stream to the runner.
-//! - `relay` joins standard input and output to the socket of a prober that runs already.
+//! - `relay` connects standard input and output to the socket of a running prober.
 //!
 //! Every time is microseconds since the start of the program.
 

@@ -1,4 +1,4 @@
-//! The stream to a runner: lines in, lines out, neither more of them than memory allows.
+//! The stream to a runner: lines in, lines out, with bounded memory for both.
 
 use flowproof_wire::{Command, Event, MAX_LINE_BYTES};
 use std::io;
@@ -7,17 +7,17 @@ use tokio::{
     select,
 };
 
-/// When so many bytes of answers wait to be written, no further command is read: a runner that asks and does not read
-/// costs no memory. Reports do not count, so that a runner may send a long command before it reads.
+/// When this many bytes of answers wait to be written, no further command is read, so that a runner that asks but does not
+/// read costs no memory. Reports do not count, so that a runner may send a long command before it reads.
 const ANSWERS_GATE: usize = 64 * 1024;
 
-/// Buffers that grew beyond this for one long line are given back after it.
+/// Buffers that grew beyond this for one long line are freed after it.
 const KEPT_CAPACITY: usize = 256 * 1024;
 
 /// What happened on a stream.
 #[derive(Debug)]
 pub(crate) enum Happening {
-    /// A line came; the error is for a person.
+    /// A line came; the error is a message for people.
     Line(Result<Command, String>),
     /// A line came that is longer than [`MAX_LINE_BYTES`].
     TooLong,
@@ -27,7 +27,7 @@ pub(crate) enum Happening {
     Ended,
 }
 
-/// How many bytes went which way.
+/// How many bytes moved, and in which direction.
 enum Moved {
     In(usize),
     Out(usize),
@@ -38,7 +38,7 @@ pub(crate) struct Link {
     reader: Box<dyn AsyncRead + Unpin>,
     writer: Box<dyn AsyncWrite + Unpin>,
     input: Vec<u8>,
-    /// How much of the input is known to hold no end of line.
+    /// How much of the input is known to contain no end of line.
     scanned: usize,
     output: Vec<u8>,
     written: usize,
@@ -86,7 +86,7 @@ impl Link {
         self.input.clear();
     }
 
-    /// Waits for what happens next. May be dropped at any point without losing anything.
+    /// Waits for what happens next. May be canceled at any point without losing anything.
     pub(crate) async fn next(&mut self) -> Happening {
         loop {
             if self.closing && self.output.is_empty() {

@@ -1,7 +1,7 @@
-//! Joins standard input and output to the socket of a prober that runs already: what `exec` into a pod starts.
+//! Connects standard input and output to the socket of a running prober. `exec` into a pod starts it.
 //!
-//! Two blocking copies, one of them on a second thread: standard input may be a pipe, a terminal or a file, and epoll
-//! takes no files.
+//! It makes two blocking copies, one of them on a second thread: standard input may be a pipe, a terminal or a file, and epoll
+//! does not support files.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the relay waits for a prober that has not opened its socket yet: a container may be entered as soon as its
-/// process was started.
+/// How long the relay waits for a prober that has not opened its socket yet: `exec` into a container works as soon as its process
+/// has started.
 const SOCKET_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How often the socket is tried within [`SOCKET_DEADLINE`].
@@ -20,7 +20,7 @@ const SOCKET_RETRY: Duration = Duration::from_millis(20);
 
 /// Relays until either side ends.
 ///
-/// Fails with a message for a person when no prober listens on that socket within 5 s.
+/// Fails with a message for people if no prober listens on that socket within 5 s.
 pub(crate) fn relay(name: &str) -> Result<(), String> {
     let stream = connect(name)?;
     let (ended, wait) = mpsc::channel();
@@ -34,7 +34,7 @@ pub(crate) fn relay(name: &str) -> Result<(), String> {
         copy(stream, std::io::stdout().lock());
         let _ = ended.send(());
     });
-    // Whichever copy ends first ends the program; the other one may be blocked for good.
+    // The copy that ends first ends the program; the other one may be blocked forever.
     let _ = wait.recv();
     Ok(())
 }
@@ -59,7 +59,7 @@ fn connect(name: &str) -> Result<UnixStream, String> {
     }
 }
 
-/// Copies until either end is closed or broken: for a relay both mean that the stream is over.
+/// Copies until either end is closed or broken; for a relay, both mean that the stream is over.
 fn copy(mut from: impl Read, mut to: impl Write) {
     let mut buffer = vec![0; 64 * 1024];
     loop {

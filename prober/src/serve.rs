@@ -36,7 +36,7 @@ use tokio::{
 /// How many nonces may wait to be recorded before the listeners wait.
 const RECEIVED_QUEUE: usize = 1024;
 
-/// How many findings of checks may wait.
+/// How many results of checks may wait.
 const CHECKED_QUEUE: usize = 64;
 
 /// How to serve.
@@ -51,16 +51,16 @@ pub(crate) struct Options {
     pub(crate) capture: bool,
 }
 
-/// Where runners come from.
+/// How runners connect.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Streams {
     /// An abstract Unix socket of this name: nothing on disk, nothing on the network.
     Socket(String),
-    /// Standard input and output: one runner, and the end of its stream is the end.
+    /// Standard input and output: one runner, and the program ends with its stream.
     Stdio,
 }
 
-/// Serves until a runner, a signal or the end of standard input says that it is over.
+/// Serves until a runner, a signal or the end of standard input ends it.
 pub(crate) fn serve(options: &Options) -> Result<(), String> {
     let open_files = surroundings::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -68,7 +68,7 @@ pub(crate) fn serve(options: &Options) -> Result<(), String> {
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
     let outcome = runtime.block_on(run(options, open_files));
-    // A blocked read of standard input must not hold up the end.
+    // A blocked read of standard input must not delay the end.
     runtime.shutdown_background();
     outcome
 }
@@ -156,7 +156,7 @@ fn listen(name: &str) -> io::Result<UnixListener> {
 
 /// Accepts the next stream of this user or of root.
 ///
-/// An abstract socket has no permissions, and a pod on its node's network shares the names with everybody there.
+/// An abstract socket has no permissions, and pods on their node's network share the names with everything there.
 async fn accept(listener: Option<&UnixListener>) -> UnixStream {
     let Some(listener) = listener else {
         return pending().await;
@@ -169,13 +169,13 @@ async fn accept(listener: Option<&UnixListener>) -> UnixStream {
                     return stream;
                 }
             }
-            // Out of files: the attempts in flight give some back within their timeout.
+            // Out of files: the attempts in flight return some within their timeout.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
 }
 
-/// Takes standard input and output as a stream: pipes and sockets without a thread, anything else with one.
+/// Makes a stream of standard input and output: pipes and sockets without a thread, anything else with one.
 fn stdio() -> io::Result<Link> {
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
     let stdout = io::stdout().as_fd().try_clone_to_owned()?;
@@ -211,7 +211,7 @@ fn socket(fd: OwnedFd) -> io::Result<UnixStream> {
     UnixStream::from_std(stream)
 }
 
-/// The signals of a process that may be number 1 of its pod: the kernel gives it no default actions, and orphans.
+/// The signals of a process that may be PID 1 of its pod: it has no default actions, and the kernel gives it orphans.
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
@@ -227,7 +227,7 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal to end; meanwhile takes leave of dead children.
+    /// Waits for a signal to end; in the meantime, reaps dead children.
     async fn end(&mut self) {
         loop {
             select! {

@@ -1,4 +1,4 @@
-//! Carries out the runner's commands and makes reports: the owner of record, attempts and listeners.
+//! Carries out the runner's commands and makes reports; owns the record, the attempts and the listeners.
 
 use crate::{
     attempt::Attempts,
@@ -12,11 +12,11 @@ use crate::{
 use flowproof_wire::{Command, Event, First, HOLE_MS, PROTOCOL, Report, Revision};
 use std::{ops::ControlFlow, time::Duration};
 
-/// Most spans in one report; together they stay far below the longest line. When more changed, reports follow one
-/// another at once.
+/// The most spans in one report; together they are far shorter than the longest line. If more have changed, further reports
+/// follow at once.
 const MOST_SPANS: usize = 4096;
 
-/// What a prober is and knows, whoever is attached.
+/// The state of a prober, whether a runner is attached or not.
 pub(crate) struct Session {
     clock: Clock,
     instance: u64,
@@ -36,13 +36,13 @@ pub(crate) struct Session {
     steady_us: u64,
 }
 
-/// A stream and how far its runner is.
+/// A stream, and what its runner has got.
 struct Attached {
     link: Link,
     handshake: Handshake,
     /// Everything up to this revision was sent on this stream.
     sent: Revision,
-    /// [`Report::at_us`] of the last report that told everything.
+    /// [`Report::at_us`] of the last report that was complete.
     told_us: u64,
     /// Whether a report is due that could not be made yet.
     report_due: bool,
@@ -55,7 +55,7 @@ enum Handshake {
 }
 
 impl Session {
-    /// Starts with nothing to do and nobody attached.
+    /// Starts with nothing to do and no runner attached.
     pub(crate) fn new(clock: Clock, lease: Duration, attempts: Attempts, listeners: Listeners) -> Self {
         let now = clock.now_us();
         Self {
@@ -76,7 +76,7 @@ impl Session {
         }
     }
 
-    /// Reports from now on what this captures.
+    /// Reports what this captures from now on.
     pub(crate) fn capture(&mut self, captures: Captures) {
         self.attempts.note_ports();
         self.captures = Some(captures);
@@ -89,7 +89,7 @@ impl Session {
         }
     }
 
-    /// Attaches a stream in place of the one before, and greets.
+    /// Attaches a stream instead of the previous one, and says hello.
     pub(crate) fn attach(&mut self, mut link: Link) {
         self.detach();
         let surroundings::Resolver { name_servers, search } = surroundings::resolver();
@@ -110,14 +110,14 @@ impl Session {
         });
     }
 
-    /// Drops the stream; the lease begins, unless it has begun before.
+    /// Drops the stream; the lease begins, unless it has already begun.
     pub(crate) fn detach(&mut self) {
         if self.attached.take().is_some() && self.lease_ends_us.is_none() {
             self.lease_ends_us = Some(self.clock.now_us().saturating_add(self.lease_us));
         }
     }
 
-    /// Returns what there is to wait for beside times: the attached stream, the sockets of attempts, captured packets.
+    /// Returns what to wait for in addition to times: the attached stream, the sockets of attempts, captured packets.
     pub(crate) fn waits(&mut self) -> (Option<&mut Link>, &Attempts, Option<&mut Captures>) {
         let link = self.attached.as_mut().map(|attached| &mut attached.link);
         (link, &self.attempts, self.captures.as_mut())
@@ -127,14 +127,14 @@ impl Session {
         self.attached.as_mut().map(|attached| &mut attached.link)
     }
 
-    /// Says no to the attached runner; the stream goes on.
+    /// Sends a refusal to the attached runner; the stream goes on.
     pub(crate) fn refuse(&mut self, message: String) {
         if let Some(link) = self.link() {
             link.send(&Event::Refused { message });
         }
     }
 
-    /// Says no to the attached runner and closes its stream.
+    /// Sends a refusal to the attached runner and closes its stream.
     pub(crate) fn refuse_and_close(&mut self, message: String) {
         self.refuse(message);
         if let Some(link) = self.link() {
@@ -142,7 +142,7 @@ impl Session {
         }
     }
 
-    /// Carries out a command of the attached runner; breaks when the prober is to end.
+    /// Carries out a command of the attached runner; breaks if the prober must end.
     pub(crate) fn obey(&mut self, command: Command) -> ControlFlow<()> {
         let Some(attached) = &mut self.attached else {
             return ControlFlow::Continue(());
@@ -213,7 +213,7 @@ impl Session {
         }
     }
 
-    /// Notes a nonce that arrived, unless it is of another run or of a check.
+    /// Records a nonce that arrived, unless it is of another run or of a check.
     pub(crate) fn received(&mut self, Received { nonce, at_us, peer }: &Received) {
         if Some(nonce.run) == self.run && nonce.flow != CHECK_FLOW {
             self.record.arrived(&Arrival {
@@ -225,9 +225,9 @@ impl Session {
         }
     }
 
-    /// Notes what a check of a listener found.
+    /// Records what a check of a listener found.
     pub(crate) fn checked(&mut self, checked: &Checked) {
-        // Listeners that lag behind answer too late, even when all timers are in time.
+        // If listeners lag, they answer too late, even if all timers are on time.
         self.lag_us = self.lag_us.max(checked.took_us);
         self.listeners.checked(checked);
     }
@@ -239,7 +239,7 @@ impl Session {
         attempts.min(lease).min(self.next_report_us).min(self.next_check_us)
     }
 
-    /// Does everything whose time has come.
+    /// Does everything that is due.
     pub(crate) fn turn(&mut self) {
         let late_us = self.attempts.turn(&mut self.record);
         self.lag_us = self.lag_us.max(late_us);
@@ -258,7 +258,7 @@ impl Session {
             if late_us >= HOLE_MS * 1000 {
                 self.steady_us = now;
             }
-            // After a delay the rhythm starts anew instead of making up for what was missed.
+            // After a delay, the interval starts again; missed reports are not made up for.
             let every_us = self.attempts.report_every_us();
             self.next_report_us = if late_us < every_us { self.next_report_us } else { now } + every_us;
             if let Some(attached) = &mut self.attached {
@@ -268,7 +268,7 @@ impl Session {
         self.report();
     }
 
-    /// Makes a report if one is due and the one before was written: a runner that does not read costs no memory.
+    /// Makes a report if one is due and the previous one is written, so that a runner that does not read costs no memory.
     fn report(&mut self) {
         let Some(attached) = &mut self.attached else {
             return;
@@ -287,7 +287,7 @@ impl Session {
         }
         attached.link.send(&Event::Report(Report {
             revision: changes.revision,
-            // Of a part it can only be said what could be said before.
+            // A partial report can only promise what the previous one did.
             at_us: attached.told_us,
             steady_us: self.steady_us,
             lag_us,

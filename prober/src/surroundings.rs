@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
 };
 
-/// The limit of open files that POSIX promises (`_POSIX_OPEN_MAX`): assumed when the kernel does not tell.
+/// The limit of open files that POSIX guarantees (`_POSIX_OPEN_MAX`); assumed if the kernel does not report one.
 const LEAST_OPEN_FILES: u64 = 20;
 
 /// Name servers and search list, as `/etc/resolv.conf` has them.
@@ -16,12 +16,12 @@ pub(crate) struct Resolver {
     pub(crate) search: Vec<String>,
 }
 
-/// Reads `/etc/resolv.conf`; one that cannot be read gives empty lists.
+/// Reads `/etc/resolv.conf`; the lists are empty if it cannot be read.
 pub(crate) fn resolver() -> Resolver {
     std::fs::read_to_string("/etc/resolv.conf").map_or_else(|_| Resolver::default(), |text| parse(&text))
 }
 
-/// Parses the format of resolv.conf(5): the last `search` or `domain` counts, an address that is none is left out.
+/// Parses the format of resolv.conf(5): the last `search` or `domain` counts; an invalid address is left out.
 fn parse(text: &str) -> Resolver {
     let mut resolver = Resolver::default();
     for line in text.lines() {
@@ -38,7 +38,7 @@ fn parse(text: &str) -> Resolver {
     resolver
 }
 
-/// Raises the limit of open files to the most that is allowed: every attempt in flight holds one.
+/// Raises the limit of open files to the most that is allowed, because every attempt in flight holds one.
 ///
 /// Returns the limit in force afterwards.
 pub(crate) fn raise_open_files() -> u64 {
@@ -48,7 +48,7 @@ pub(crate) fn raise_open_files() -> u64 {
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft }
 }
 
-/// Returns a random number; its source is the kernel's randomness that seeds the standard library's hashes.
+/// Returns a random number, from the kernel's randomness that seeds the standard library's hashes.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

@@ -75,7 +75,7 @@ fn a_closed_port_refuses() {
     }
 }
 
-/// Accepts connections for as long as the test runs and does this with each; returns the port.
+/// Accepts connections as long as the test runs, and calls `with` for each; returns the address.
 fn accept(mut with: impl FnMut(TcpStream) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
@@ -83,7 +83,7 @@ fn accept(mut with: impl FnMut(TcpStream) + Send + 'static) -> SocketAddr {
     address
 }
 
-/// Answers datagrams for as long as the test runs; nothing for those that give `None`.
+/// Answers datagrams as long as the test runs, except those for which `with` returns `None`.
 fn answer(mut with: impl FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
     let address = socket.local_addr().expect("it is bound");
@@ -91,7 +91,7 @@ fn answer(mut with: impl FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static) -> So
         let mut buffer = [0; 512];
         while let Ok((count, peer)) = socket.recv_from(&mut buffer) {
             if let Some(answer) = with(&buffer[..count]) {
-                // The source may have given up on this one.
+                // The source may have given up this attempt.
                 let _ = socket.send_to(&answer, peer);
             }
         }
@@ -219,7 +219,7 @@ fn name_server(answer: fn(&mut Message)) -> (SocketAddr, Receiver<(u16, u16)>) {
                 if stream.read_exact(&mut query).is_ok() {
                     let reply = reply(&query);
                     let length = u16::try_from(reply.len()).expect("it is short");
-                    // In two pieces, as a network may cut it.
+                    // In two pieces, as a network may split it.
                     let _ = stream.write_all(&length.to_be_bytes());
                     let _ = stream.write_all(&reply);
                 }
@@ -336,7 +336,7 @@ fn a_shorter_timeout_holds_for_attempts_under_way() {
         let _ = sender.send(());
         None
     });
-    // Both are tried for a while, with a timeout longer than this test may take.
+    // Both are tried for a while, with a timeout that is longer than this test may take.
     let both = [spec(), vec![flow(2, Transport::Udp, tells)]].concat();
     source.try_flows(both, Pace { interval_ms: 10, timeout_ms: 3_600_000, ..PACE });
     for _ in 0..10 {
@@ -362,7 +362,7 @@ fn a_bare_connection_is_answered_by_the_handshake_and_carries_nothing() {
     let mut got = Vec::new();
     let (mut connection, _) = listener.accept().expect("it is connected to");
     connection.set_read_timeout(Some(DEADLINE)).expect("a limit can be set");
-    // The end, or a reset: whichever the closing of an idle connection brings; no byte before it.
+    // The end or a reset, whichever the closing of an idle connection causes, but no byte before it.
     let _ = connection.read_to_end(&mut got);
     assert_eq!(got, Vec::<u8>::new());
     source.until("both are decided", |record| {

@@ -1,4 +1,4 @@
-//! What a source sees when a router says no: a network namespace with the prober, another one with a router, a cable
+//! What a source sees when a router refuses: a network namespace with the prober, another one with a router, and a link
 //! between them.
 //!
 //! Needs `unshare`, `nsenter` (util-linux) and `ip` (iproute2), and a kernel that lets this user make namespaces.
@@ -9,8 +9,8 @@ use driver::{PACE, RUN, Runner, flow, program};
 use flowproof_wire::{FlowId, Observation, PROTOCOL, Pace, Revision, Transport};
 use std::{net::SocketAddr, process::Command};
 
-/// Builds both ends, then becomes the prober. Rate limits of ICMP errors are lifted where they can be, and a neighbour is
-/// given up after 3 × 50 ms.
+/// Builds both ends, then becomes the prober. Rate limits of ICMP errors are lifted where possible, and a neighbor is given up
+/// after 3 × 50 ms.
 const SURROUNDINGS: &str = r#"
 set -e
 unshare --net sleep infinity &
@@ -66,7 +66,7 @@ fn a_routers_refusal_is_told_with_its_type_and_code_and_silence_is_silence() {
     let unreachable = |icmp_type, icmp_code| Observation::Unreachable { icmp_type, icmp_code };
     let expected = [
         // RFC 1812, 5.2.7.1: communication administratively prohibited (first attempts only: see below); host unreachable,
-        // since the router's neighbour does not answer.
+        // because the router's neighbor does not answer.
         ("10.9.1.1:80", unreachable(3, 13)),
         ("10.9.2.1:80", unreachable(3, 1)),
         ("10.9.3.1:80", Observation::Silent),
@@ -80,7 +80,7 @@ fn a_routers_refusal_is_told_with_its_type_and_code_and_silence_is_silence() {
         // Nobody has these addresses: the source's own kernel says so, and no packet came.
         ("10.9.0.77:80", Observation::Silent),
         ("[fd09::77]:80", Observation::Silent),
-        // The source's own routing table: nothing was sent.
+        // The source's own routing table refuses: nothing was sent.
         (
             "10.9.4.1:80",
             Observation::LocalError { errno: nix::libc::EHOSTUNREACH, call: "connect".to_owned() },
@@ -107,7 +107,7 @@ fn a_routers_refusal_is_told_with_its_type_and_code_and_silence_is_silence() {
         });
         let spans: Vec<_> = runner.record.source.values().filter(|span| span.flow == id).collect();
         assert_eq!(spans[0].observation, expected[place].1, "{spec:?}");
-        // Linux routers send a source five such refusals and then one a second, which cannot be changed in a namespace.
+        // Linux routers send a source five such refusals and then one per second, which cannot be changed in a namespace.
         let limited = expected[place].1 == unreachable(3, 13);
         assert!(
             spans.len() == 1 || limited && spans[1].observation == Observation::Silent,

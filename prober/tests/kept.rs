@@ -19,7 +19,7 @@ fn kept(transport: Transport, to: SocketAddr, connection: Connection) -> FlowSpe
     FlowSpec { connection, ..flow(1, transport, to) }
 }
 
-/// Answers connections with what `answer` does to each, one after the other; says when one comes.
+/// Accepts connections one after the other, and calls `answer` for each; the receiver reports when one comes.
 fn accept(listener: TcpListener, mut answer: impl FnMut(TcpStream) + Send + 'static) -> Receiver<()> {
     let (tell, told) = channel();
     thread::spawn(move || {

@@ -50,7 +50,7 @@ fn a_nonce_of_another_run_is_answered_and_not_recorded() {
     socket.send(&foreign).expect("it listens");
     let mut buffer = [0; 64];
     assert_eq!(socket.recv(&mut buffer).expect("it answers"), Nonce::LENGTH);
-    // Our own comes later, so that the foreign ones would have been reported before it.
+    // Our own comes later, so the foreign ones would have been reported before it.
     let own = nonce(RUN, 2, 1);
     assert_eq!(exchange(&mut connect(v4(port)), &own), own);
     prober.until("our own arrived", |record| !record.arrived(FlowId(2)).is_empty());
@@ -113,7 +113,7 @@ fn an_answer_comes_from_the_address_that_was_asked() {
     let port = free_port();
     let mut prober = Runner::stdio();
     prober.serve(&[(Transport::Udp, port), (Transport::DnsUdp, port)]);
-    // A connected socket takes datagrams from its peer only.
+    // A connected socket accepts datagrams from its peer only.
     let socket = datagrams(SocketAddr::from(([127, 1, 2, 3], port)));
     let own = nonce(RUN, 1, 1);
     socket.send(&own).expect("it listens");

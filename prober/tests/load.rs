@@ -1,4 +1,4 @@
-//! What a thousand flows cost. Not part of the ordinary tests, since the figures are those of the program as it ships:
+//! What a thousand flows cost. Not part of the ordinary tests, because the figures are those of the program as it ships:
 //!
 //! ```text
 //! RUSTFLAGS="-C target-feature=+crt-static" cargo build --profile prober -p flowproof-prober --target x86_64-unknown-linux-gnu
@@ -12,10 +12,10 @@ use driver::{Runner, flow, free_port, v4, v6};
 use flowproof_wire::{FlowSpec, Observation, Pace, REPORT_EVERY_MS, Transport};
 use std::{fs, io::Write, net::UdpSocket};
 
-/// The limit of the main promise: resident memory with 1,000 flows.
+/// The most resident memory with 1,000 flows, which is the main promise.
 const MOST_RESIDENT_KIB: u64 = 8 * 1024;
 
-/// The limit of the program's size.
+/// The largest size of the program.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
 
 const FLOWS: u32 = 1000;
@@ -39,7 +39,7 @@ fn usage(runner: &Runner) -> Usage {
     Usage { resident_kib: peak.trim().trim_end_matches(" kB").parse().expect("a number"), cpu_ms: ticks * 10 }
 }
 
-/// Tries the flows until each had 50 attempts (5 s), and says what that cost each prober.
+/// Tries the flows until each has had 50 attempts (5 s), and reports what that cost each prober.
 fn cost(
     what: &str,
     flows: &[FlowSpec],
@@ -86,7 +86,7 @@ fn a_thousand_answered_flows() {
 #[test]
 #[ignore = "measures the program as it ships; see the head of this file"]
 fn a_thousand_silent_flows() {
-    // Bound, and never read: every datagram is swallowed, so that 10,000 attempts are in flight.
+    // Bound but never read: every datagram is swallowed, so that 10,000 attempts are in flight.
     let swallower = UdpSocket::bind("[::]:0").expect("a socket");
     let port = swallower.local_addr().expect("it is bound").port();
     let mut source = Runner::stdio();

@@ -45,7 +45,7 @@ impl Prober {
     }
 }
 
-/// Answers datagrams while it is told to, and tells of each.
+/// Answers datagrams while it is switched on, and reports each.
 struct Echo {
     address: SocketAddr,
     answering: Arc<AtomicBool>,
@@ -73,7 +73,7 @@ impl Echo {
         Self { address, answering, heard }
     }
 
-    /// Waits until so many more attempts came.
+    /// Waits until this many more attempts came.
     fn hear(&self, count: usize) {
         for _ in 0..count {
             self.heard.recv_timeout(DEADLINE).expect("attempts go on");
@@ -110,7 +110,7 @@ fn a_lost_stream_loses_nothing() {
     runner.send(&Order::Ack { have });
     let known = runner.record.clone();
     drop(runner);
-    // What happens now is seen by nobody.
+    // No runner sees what happens now.
     echo.clear();
     echo.answering.store(false, Ordering::SeqCst);
     echo.hear(30);
@@ -252,7 +252,7 @@ fn reports_come_in_rhythm_also_when_nothing_changes() {
 #[test]
 fn reports_come_also_when_more_is_asked_than_can_be_tried() {
     let mut runner = Runner::stdio();
-    // Two million refusals a second: no machine tries so many on one thread.
+    // Two million refusals a second: no machine can try that many on one thread.
     let to = driver::v4(driver::free_port());
     let flows = (1..=2000).map(|id| flow(id, Transport::Tcp, to)).collect();
     runner.try_flows(flows, Pace { interval_ms: 1, timeout_ms: 1000, ..PACE });
@@ -277,7 +277,7 @@ fn reports_come_as_often_as_asked() {
             _ => None,
         });
     }
-    // A late one is followed by a shorter pause, and by no more than one.
+    // A late attempt is followed by one shorter pause, and not by more.
     assert!(made[3] - made[0] > 2 * 400_000, "{made:?}");
 }
 

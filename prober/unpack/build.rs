@@ -1,8 +1,8 @@
-//! Puts the packed prober where the program finds it, and links the program without anybody else's start code.
+//! Puts the packed prober where the program finds it, and links the program without foreign start code.
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `FLOWPROOF_PACKED` | the prober, compressed with LZMA (`.lzma`); without it the program carries nothing and only says so |
+//! | `FLOWPROOF_PACKED` | the prober, compressed with LZMA (`.lzma`); without it, the program carries nothing and only reports that |
 //! | `FLOWPROOF_LINKER` | `rust-lld` if that links the program; otherwise a C compiler does |
 
 use std::{env, fs, path::PathBuf};
@@ -19,7 +19,7 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("build scripts run under cargo"));
     fs::write(out.join("packed"), packed).expect("OUT_DIR can be written to");
     println!("cargo::rerun-if-env-changed=FLOWPROOF_LINKER");
-    // A linker brings no start code, and does not know how to be told so.
+    // A linker adds no start code, and does not know the option against it.
     let lld = env::var("FLOWPROOF_LINKER").is_ok_and(|linker| linker == "rust-lld");
     let arguments = ["-nostartfiles", "-nostdlib", "-static", "-no-pie"];
     for argument in arguments.into_iter().skip(usize::from(lld)) {

@@ -1,8 +1,8 @@
 //! Attempts that ask a DNS server, over UDP and TCP.
 //!
-//! The messages are hickory-proto's; the sockets are ours. hickory's resolver and clients retry, cache, pick ports and
-//! servers, and fold ICMP errors into their own: here one attempt must be one query from one chosen port, and its failure
-//! must keep its name.
+//! The messages are hickory-proto's; the sockets are ours. hickory's resolver and clients retry, cache, choose ports and
+//! servers, and convert ICMP errors to their own. Here one attempt must be one query from one chosen port, and its failure
+//! must stay distinguishable.
 
 use super::echo::{self, Phase};
 use flowproof_wire::{NONCE_ZONE, Nonce, Observation, Question};
@@ -14,13 +14,13 @@ use nix::sys::epoll::EpollFlags;
 use socket2::Socket;
 use std::{fmt::Write, str::FromStr};
 
-/// Most answers that an observation keeps.
+/// The most answers that an observation keeps.
 const MOST_ANSWERS: usize = 8;
 
-/// Most characters of an answer that an observation keeps.
+/// The most characters of an answer that an observation keeps.
 const LONGEST_ANSWER: usize = 255;
 
-/// Largest datagram that a query without EDNS may be answered with is 512 octets (RFC 1035, 4.2.1); some servers send more.
+/// The buffer for a datagram. A query without EDNS may be answered with 512 octets at most (RFC 1035, 4.2.1); some servers send more.
 const DATAGRAM: usize = 4096;
 
 /// What a flow asks, checked.
@@ -31,7 +31,7 @@ pub(super) enum Asked {
 }
 
 impl Asked {
-    /// Checks a question; the error is for a person.
+    /// Checks a question; the error is a message for people.
     pub(super) fn check(question: Option<&Question>) -> Result<Self, String> {
         match question {
             None | Some(Question::Nonce) => Ok(Self::Nonce),
@@ -47,7 +47,7 @@ impl Asked {
     }
 }
 
-/// One query under way.
+/// A query and its answer, while the attempt lasts.
 #[derive(Debug)]
 pub(super) struct Exchange {
     id: u16,
@@ -58,7 +58,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Prepares the query of an attempt; the attempt's number makes the identifier, so neighbours have different ones.
+    /// Prepares the query of an attempt. The identifier comes from the attempt's number, so consecutive attempts have different ones.
     pub(super) fn new(asked: &Asked, nonce: Nonce) -> Result<Self, String> {
         let query = match asked {
             Asked::Nonce => {
@@ -68,7 +68,7 @@ impl Exchange {
             }
             Asked::Name { name, record } => Query::query(name.clone(), *record),
         };
-        // Spread by a multiplier that is odd, hence without repetition: the identifier must not be guessable by habit only.
+        // An odd multiplier spreads the identifiers without repetition, so that they do not simply count up.
         let id = (nonce.attempt.0 as u16).wrapping_mul(0x9e37) ^ (nonce.run as u16);
         Ok(Self { id, query, phase: Phase::Connecting, stream: Vec::new() })
     }
@@ -81,7 +81,7 @@ impl Exchange {
         message.to_vec().map_err(|error| error.to_string())
     }
 
-    /// Goes on over UDP. Answers to other queries are passed over: they come late, for a port that has come round again.
+    /// Goes on over UDP. Answers to other queries are ignored: they are late answers to an earlier attempt from the same port.
     pub(super) fn receive(&self, socket: &Socket, ready: EpollFlags) -> Option<Observation> {
         let mut buffer = [0; DATAGRAM];
         loop {
@@ -113,7 +113,7 @@ impl Exchange {
                 continue;
             };
             if let Some(message) = message.get(..usize::from(u16::from_be_bytes(*length))) {
-                // Over its own connection an answer to another query is not a late one.
+                // On a connection of its own, an answer to another query cannot be a late one.
                 return Some(self.judge(message).unwrap_or(Observation::Garbled));
             }
         }
@@ -124,7 +124,7 @@ impl Exchange {
         self.phase.too_late()
     }
 
-    /// Says what a message tells; `None` when it answers another query.
+    /// Says what a message means; `None` if it answers another query.
     fn judge(&self, bytes: &[u8]) -> Option<Observation> {
         let Ok(message) = Message::from_vec(bytes) else {
             return Some(Observation::Garbled);
@@ -149,7 +149,7 @@ impl Exchange {
     }
 }
 
-/// Puts the length before a message (RFC 1035, 4.2.2); `None` when it does not fit.
+/// Puts the length before a message (RFC 1035, 4.2.2); `None` if the message is too long.
 pub(crate) fn framed(message: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(message.len()).ok()?;
     Some([&length.to_be_bytes(), message].concat())

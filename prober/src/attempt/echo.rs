@@ -1,4 +1,4 @@
-//! Attempts that send a nonce and want it back, over TCP and UDP.
+//! Attempts that send a nonce and expect it back, over TCP and UDP.
 
 use super::{icmp, socket::Refusal};
 use flowproof_wire::{Nonce, Observation};
@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Read};
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     phase: Phase,
-    /// Whether nothing is sent: the handshake is all.
+    /// Whether the handshake is all, and nothing is sent.
     bare: bool,
     /// How many bytes of the nonce came back.
     got: usize,
@@ -64,7 +64,7 @@ impl Connection {
 }
 
 impl Phase {
-    /// Sends the first bytes as soon as the connection is established. `None`: it is not yet.
+    /// Sends the first bytes as soon as the connection is established; `None` if it is not yet.
     pub(super) fn connect(
         &mut self,
         socket: &Socket,
@@ -79,7 +79,7 @@ impl Phase {
         {
             return Some(Err(failure.of_connecting()));
         }
-        // A fresh connection takes a few bytes at once; before it is established the kernel says EAGAIN.
+        // A fresh connection takes a few bytes at once; before it is established, the kernel returns EAGAIN.
         match socket.send_with_flags(first, libc::MSG_NOSIGNAL) {
             Ok(count) if count == first.len() => {
                 *self = Self::Connected;
@@ -105,7 +105,7 @@ impl Phase {
     }
 }
 
-/// Reads from an established connection: how many bytes came, or how it ended. `None`: nothing has come yet.
+/// Reads from an established connection: how many bytes came, or how it ended; `None` if nothing has come yet.
 pub(super) fn read_connected(
     mut socket: &Socket,
     ready: EpollFlags,
@@ -115,7 +115,7 @@ pub(super) fn read_connected(
         Ok(0) => Some(Err(Observation::Cut { reset: true })),
         Ok(count) => Some(Ok(count)),
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-            // An ICMP error waits in the error queue without ending a read.
+            // An ICMP error is in the error queue and does not end a read.
             let failure = if ready.contains(EpollFlags::EPOLLERR) { icmp::take(socket) } else { None };
             failure.map(|failure| Err(failure.of_connected()))
         }
@@ -123,7 +123,7 @@ pub(super) fn read_connected(
     }
 }
 
-/// Sends on an established connection as much as it takes: how many bytes it took, or how it ended.
+/// Sends as much as an established connection takes: how many bytes it took, or how it ended.
 pub(super) fn send(socket: &Socket, bytes: &[u8]) -> Result<usize, Observation> {
     if bytes.is_empty() {
         return Ok(0);
@@ -140,7 +140,7 @@ pub(super) fn send_datagram(socket: &Socket, bytes: &[u8]) -> Result<(), Refusal
     socket.send(bytes).map(drop).map_err(Refusal::of("send"))
 }
 
-/// Reads one datagram. `None`: none has come yet.
+/// Reads one datagram; `None` if none has come yet.
 pub(super) fn read_datagram(
     mut socket: &Socket,
     ready: EpollFlags,
@@ -158,7 +158,7 @@ pub(super) fn read_datagram(
 
 /// Reads datagrams after the socket became ready; returns what was seen once that is certain.
 ///
-/// A late answer to an earlier attempt of the same flow, whose port has come round again, is passed over.
+/// A late answer to an earlier attempt of the same flow from the same port is ignored.
 pub(super) fn receive(socket: &Socket, ready: EpollFlags, nonce: Nonce) -> Option<Observation> {
     let mut buffer = [0; Nonce::LENGTH + 1];
     loop {

@@ -1,7 +1,7 @@
 //! The epoll set that holds the sockets of all attempts, itself watched by tokio.
 //!
-//! The one module with `unsafe`: tokio asks for a promise about the descriptor that it is given, and offers no safe way
-//! for one that is neither a socket nor a pipe.
+//! The only module with `unsafe`: tokio requires a promise about the descriptor, and offers no safe way for one that is
+//! neither a socket nor a pipe.
 #![expect(unsafe_code, reason = "`AsyncFd::register_with_interest` is unsafe and has no safe form")]
 
 use super::in_flight::Key;
@@ -50,14 +50,14 @@ impl Sockets {
     pub(super) async fn readable(&self) {
         match self.0.readable().await {
             Ok(mut guard) => guard.clear_ready(),
-            // Only when the runtime shuts down: nothing will be ready any more.
+            // This happens only when the runtime shuts down: nothing will be ready any more.
             Err(_) => std::future::pending().await,
         }
     }
 
     /// Returns the sockets that are ready now, as many as fit.
     pub(super) fn ready<'a>(&self, events: &'a mut [EpollEvent]) -> &'a [EpollEvent] {
-        // An interrupted wait is made up for by the next one.
+        // If the wait is interrupted, the next one returns the events.
         let count = self.0.get_ref().0.wait(events, EpollTimeout::ZERO).unwrap_or(0);
         &events[..count]
     }

@@ -1,13 +1,13 @@
-//! What the kernel knows of an attempt's failure: the socket's error queue (ip(7), `IP_RECVERR`) and its pending error.
+//! What the kernel knows about an attempt's failure: the socket's error queue (ip(7), `IP_RECVERR`) and its pending error.
 //!
 //! `connect` gives `ECONNREFUSED` for a RST and for ICMP port unreachable, and `EHOSTUNREACH` for a dozen ICMP codes; only
-//! the error queue tells them apart. UDP has it always, TCP since Linux 5.8; before that the errno is turned back into the
-//! plainest ICMP code that causes it.
+//! the error queue distinguishes them. UDP always has it, TCP since Linux 5.8. Before that, the errno is converted back to the
+//! most common ICMP code that causes it.
 //!
-//! A host that cannot resolve its neighbour sends *itself* an ICMP host unreachable (or `ICMPv6` address unreachable).
-//! No packet came from the network then, nobody answers at that address: that is silence, and it depends on the CNI's
-//! bridge or router whether a pod sees it at all. Every other ICMP error counts, also when this host's own filter sent it:
-//! the policies of a pod on the host's network are enforced there.
+//! A host that cannot resolve its neighbor sends *itself* an ICMP host unreachable (or `ICMPv6` address unreachable). No packet
+//! came from the network then, and nothing answers at that address: that is silence, and whether a pod sees the error at all
+//! depends on the CNI's bridge or router. Every other ICMP error counts, even if this host's own filter sent it, because the
+//! policies of a pod on the host's network are enforced there.
 
 use flowproof_wire::Observation;
 use nix::{
@@ -21,7 +21,7 @@ use std::{
     os::fd::AsRawFd,
 };
 
-/// What brought an attempt to its end before an answer came.
+/// What ended an attempt before an answer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
     /// A RST in answer to the SYN.
@@ -30,11 +30,11 @@ pub(super) enum Failure {
     Port { icmp_type: u8, icmp_code: u8 },
     /// Another ICMP error.
     Icmp { icmp_type: u8, icmp_code: u8 },
-    /// The neighbour did not answer, or the kernel's own timer ran out.
+    /// The neighbor did not answer, or the kernel's own timer expired.
     Nobody,
     /// An established connection was reset.
     Reset,
-    /// An error that no packet causes.
+    /// An error that no packet caused.
     Local { errno: i32 },
 }
 
@@ -49,7 +49,7 @@ impl Failure {
         }
     }
 
-    /// Says what a TCP source saw that was not connected yet. [`Failure::Reset`] means that it was, for a moment.
+    /// Says what a TCP source saw before it was connected. [`Failure::Reset`] means that it was connected for a moment.
     pub(super) fn of_connecting(self) -> Observation {
         match self {
             Self::Rst => Observation::Refused,
@@ -62,7 +62,7 @@ impl Failure {
         }
     }
 
-    /// Says what a TCP source saw that was connected already: an ICMP error ends it as a RST does.
+    /// Says what a TCP source saw after it was connected: an ICMP error ends the connection as a RST does.
     pub(super) fn of_connected(self) -> Observation {
         Observation::Cut { reset: self != Self::Nobody }
     }
@@ -71,12 +71,12 @@ impl Failure {
 /// Takes the error of a socket, if there is one.
 pub(super) fn take(socket: &Socket) -> Option<Failure> {
     let queued = from_queue(socket);
-    // Read in any case: this clears it.
+    // Read it in any case, because reading clears it.
     let pending = socket.take_error().ok().flatten().and_then(|error| error.raw_os_error());
     queued.or_else(|| pending.map(|errno| from_errno(errno, version_of(socket))))
 }
 
-/// Tells what a read ended with, which has cleared the pending error.
+/// Says why a read failed, which has cleared the pending error.
 pub(super) fn of_failed_read(socket: &Socket, error: &io::Error) -> Failure {
     let errno = error.raw_os_error().unwrap_or(libc::EIO);
     from_queue(socket).unwrap_or_else(|| from_errno(errno, version_of(socket)))
@@ -120,7 +120,7 @@ fn from_queue(socket: &Socket) -> Option<Failure> {
     }
 }
 
-/// An ICMP error as the error queue tells it.
+/// An ICMP error from the error queue.
 #[derive(Debug, Clone, Copy)]
 struct Message {
     version: Version,
@@ -163,7 +163,7 @@ fn from_errno(errno: i32, version: Version) -> Failure {
         libc::ETIMEDOUT => Failure::Nobody,
         libc::EHOSTUNREACH => icmp((3, 1), (1, 3)),
         libc::ENETUNREACH => icmp((3, 0), (1, 0)),
-        // Linux turns the ICMPv6 codes 1 (prohibited), 5 and 6 into this one; for IPv4 nothing does.
+        // Linux converts the ICMPv6 codes 1 (prohibited), 5 and 6 to this errno; for IPv4, nothing does.
         libc::EACCES if version == Version::V6 => icmp((3, 13), (1, 1)),
         errno => Failure::Local { errno },
     }

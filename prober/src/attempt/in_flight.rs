@@ -1,4 +1,4 @@
-//! The attempts that were started and not decided: a slab, whose keys also name the sockets in the epoll set.
+//! The attempts that were started and not decided: a slab, whose keys also identify the sockets in the epoll set.
 
 use super::{
     dns, echo, icmp,
@@ -22,7 +22,7 @@ pub(super) struct InFlight {
     pub(super) exchange: Exchange,
 }
 
-/// What the attempt speaks and how far it has come.
+/// The attempt's protocol, and how far it has come.
 #[derive(Debug)]
 pub(super) enum Exchange {
     Tcp(echo::Connection),
@@ -40,7 +40,7 @@ impl Exchange {
         ports: &mut Ports,
     ) -> Result<(Socket, Self), Observation> {
         let exchange = || {
-            // A name that was checked and a nonce always encode.
+            // A checked name and a nonce can always be encoded.
             let exchange = dns::Exchange::new(asked, nonce).map_err(|_| unencodable())?;
             let message = exchange.message().map_err(|_| unencodable())?;
             Ok::<_, Observation>((Box::new(exchange), message))
@@ -98,7 +98,7 @@ pub(super) fn open(spec: &FlowSpec, ports: &mut Ports) -> Result<Socket, Observa
     let mut socket = open_one()?;
     if let Err(refusal) = socket::connect(&socket, spec.to) {
         if refusal.is_taken() {
-            // Somebody else's connection has the same five-tuple; the next port cannot have it, too.
+            // Another connection has the same five-tuple; with the next port it is a different one.
             socket = open_one()?;
             socket::connect(&socket, spec.to)?;
         } else {
@@ -108,7 +108,7 @@ pub(super) fn open(spec: &FlowSpec, ports: &mut Ports) -> Result<Socket, Observa
     Ok(socket)
 }
 
-/// Says what a refused `connect` means: the network's refusal may have come before the call returned.
+/// Says what a failed `connect` means: the network's refusal may have come before the call returned.
 fn of_failed_connect(socket: &Socket, refusal: Refusal) -> Observation {
     if refusal.is_from_network() {
         icmp::of_failed_read(socket, &refusal.error).of_connecting()
@@ -121,7 +121,7 @@ fn unencodable() -> Observation {
     Observation::LocalError { errno: nix::libc::EINVAL, call: "encode".to_owned() }
 }
 
-/// Names an attempt in flight: index and generation, so that an event for a socket that is gone finds nothing.
+/// Identifies an attempt in flight: index and generation, so that an event for a closed socket finds nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key(pub(super) u64);
 
@@ -179,7 +179,7 @@ impl Slab {
         }
     }
 
-    /// Takes the attempt of that key out; its key never comes back before 2^32 others.
+    /// Takes the attempt of that key out; the key is not used again before 2^32 others.
     pub(super) fn remove(&mut self, key: Key) -> Option<InFlight> {
         self.get(key)?;
         let index = (key.0 & u64::from(u32::MAX)) as u32;

@@ -1,7 +1,7 @@
-//! Connections that are kept: all attempts of a flow go over one of them, or from one port for UDP.
+//! Connections that are kept: all attempts of a flow go over one connection, or from one port for UDP.
 //!
-//! Whoever forbids a flow may or may not end the connections that it has already; the API leaves it open, and only a connection
-//! that was there before can tell. An attempt is one nonce there and back, as on a connection of its own.
+//! A policy that denies a flow may or may not end its existing connections: the API leaves that open, and only a connection that
+//! existed before can show it. An attempt is one nonce there and back, as on a connection of its own.
 
 use super::{
     echo::{self, Phase},
@@ -15,10 +15,10 @@ use nix::sys::epoll::EpollFlags;
 use socket2::Socket;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Marks the keys of kept connections; an attempt in flight has none so high.
+/// Marks the keys of kept connections; the keys of attempts in flight are lower.
 const MARK: u64 = 1 << 31;
 
-/// Most bytes that wait for a connection to take them: an attempt that finds no room is silent, as its bytes would be.
+/// The most bytes that wait for a connection to take them. An attempt that finds no room is silent, as its bytes would be.
 const MOST_UNSENT: usize = 64 * Nonce::LENGTH;
 
 /// An attempt that waits for its answer.
@@ -36,11 +36,11 @@ pub(super) struct Kept {
     opened: u32,
 }
 
-/// What a flow has in place of a socket for each attempt.
+/// What a flow has instead of a socket for each attempt.
 #[derive(Debug)]
 enum Line {
     Open(Box<Open>),
-    /// It had one, which ended in this way, and some attempt has yet to see it.
+    /// Its connection ended in this way, and the next attempt will see that.
     Ended(Observation),
 }
 
@@ -48,15 +48,15 @@ enum Line {
 struct Open {
     key: Key,
     socket: Socket,
-    /// `None` for UDP, which has nothing to establish.
+    /// `None` for UDP, which has no connection to establish.
     tcp: Option<Phase>,
     /// Nonces that the connection has not taken yet.
     unsent: Vec<u8>,
     /// The beginning of a nonce that came back.
     got: Vec<u8>,
-    /// In the order of the attempts.
+    /// The attempts that wait for an answer, in order.
     waiting: VecDeque<Waiting>,
-    /// Whether the flow is not tried any more: it closes when nothing waits.
+    /// Whether the flow is not tried any more; the connection closes when nothing waits.
     closing: bool,
 }
 
@@ -64,8 +64,8 @@ struct Open {
 pub(super) type Decided = (Waiting, Observation);
 
 impl Kept {
-    /// Makes an attempt on the flow's connection, which is opened if there is none: then `watch` gets it, with the key under
-    /// which its events must come. Returns what is certain already.
+    /// Makes an attempt on the flow's connection. If there is none, one is opened, and `watch` gets it with the key for its events.
+    /// Returns what is already certain.
     pub(super) fn start(
         &mut self,
         place: usize,
@@ -105,13 +105,13 @@ impl Kept {
         decided
     }
 
-    /// The flow whose connection has this key.
+    /// The index of the flow whose connection has this key.
     pub(super) fn place(key: Key) -> Option<usize> {
         let low = key.0 & u64::from(u32::MAX);
         (low & MARK != 0).then_some((low & !MARK) as usize)
     }
 
-    /// The key of a flow's connection, under which its deadlines stand.
+    /// The key of a flow's connection, which its deadlines have, too.
     pub(super) fn key(&self, place: usize) -> Option<Key> {
         match self.lines.get(&place)? {
             Line::Open(open) => Some(open.key),
@@ -142,7 +142,7 @@ impl Kept {
         while let Some(late) = open.waiting.pop_front_if(|waiting| waiting.started_us <= started_by_us) {
             decided.push((late, open.tcp.as_ref().map_or(Observation::Silent, Phase::too_late)));
         }
-        // A handshake that did not come about is tried anew, not by the kernel's ever longer pauses.
+        // A handshake that failed is started again, instead of waiting for the kernel's ever longer pauses.
         if !decided.is_empty() && open.tcp == Some(Phase::Connecting) {
             decided.extend(open.waiting.drain(..).map(|waiting| (waiting, Observation::Silent)));
             open.closing = true;
@@ -156,12 +156,12 @@ impl Kept {
         self.lines.values().filter_map(Line::open).flat_map(|open| open.waiting.iter().map(|w| (open.key, w)))
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// Closes the connections of all flows but these, each as soon as nothing waits for it.
+    /// Closes the connections of all other flows, each as soon as nothing waits for it.
     pub(super) fn retain(&mut self, wanted: impl Fn(usize) -> bool) {
         self.lines.retain(|place, line| match line {
             Line::Open(open) => {
@@ -186,7 +186,7 @@ impl Kept {
         }
     }
 
-    /// Closes a connection that has ended, and decides all that waits for it.
+    /// Closes a connection that has ended, and decides all attempts that wait for it.
     fn note(
         &mut self,
         place: usize,
@@ -197,7 +197,7 @@ impl Kept {
         let Some(observation) = ended else { return };
         let Some(Line::Open(open)) = self.lines.remove(&place) else { return };
         decided.extend(open.waiting.iter().map(|waiting| (*waiting, observation.clone())));
-        // Of an end between two attempts the next one tells.
+        // If it ended between two attempts, the next one shows it.
         let seen = connection == Connection::Reopened && !open.waiting.is_empty();
         if open.tcp == Some(Phase::Connected) && !open.closing && !seen {
             self.lines.insert(place, Line::Ended(observation));
@@ -243,7 +243,7 @@ impl Open {
         }
     }
 
-    /// Sends and reads what can be; returns how the connection ended, if it did.
+    /// Sends and reads what is possible; returns how the connection ended, if it did.
     fn go_on(
         &mut self,
         ready: EpollFlags,
@@ -259,7 +259,7 @@ impl Open {
                 return Some(observation);
             }
             self.unsent.clear();
-            // Whoever asks for ICMP errors loses a connection by them that TCP itself would go on with (RFC 1122, 4.2.3.9).
+            // With ICMP errors switched on, they would end a connection that TCP itself would continue (RFC 1122, 4.2.3.9).
             socket::leave_icmp_to_tcp(&self.socket);
         }
         if let Some(ended) = self.flush() {
@@ -280,7 +280,7 @@ impl Open {
         }
     }
 
-    /// Reads the datagrams that came. An ICMP error is the fate of the attempt that has waited longest.
+    /// Reads the datagrams that came. An ICMP error counts for the attempt that has waited longest.
     fn read_datagrams(&mut self, ready: EpollFlags, of: (u64, FlowId), decided: &mut Vec<Decided>) {
         let mut buffer = [0; Nonce::LENGTH + 1];
         while let Some(read) = echo::read_datagram(&self.socket, ready, &mut buffer) {
@@ -289,13 +289,13 @@ impl Open {
                 Ok(_) => Observation::Garbled,
                 Err(observation) => observation,
             };
-            // Without an attempt that it could be about, nothing is left to be read.
+            // Without an attempt that the error could be about, nothing is left to read.
             let Some(waiting) = self.waiting.pop_front() else { return };
             decided.push((waiting, fate));
         }
     }
 
-    /// Takes a nonce that came back; returns whether it is one of this flow. A late one is passed over.
+    /// Takes a nonce that came back; returns whether it belongs to this flow. A late one is ignored.
     fn answered(&mut self, bytes: &[u8], (run, flow): (u64, FlowId), decided: &mut Vec<Decided>) -> bool {
         let Ok(nonce) = Nonce::decode(bytes) else { return false };
         if (nonce.run, nonce.flow) != (run, flow) {

@@ -1,8 +1,8 @@
-//! Tries flows: starts attempts when they are due, follows them to their outcome, and puts the outcomes into the record.
+//! Tries flows: starts attempts when they are due, follows them to their outcome, and adds the outcomes to the record.
 //!
-//! All sockets are in one epoll set and all attempts in one slab: an attempt costs a few system calls and about a hundred
-//! bytes, so that a thousand silent flows do not matter. Nothing waits in here; the owner waits for [`Attempts::readable`]
-//! and [`Attempts::next_us`] and then calls [`Attempts::turn`].
+//! All sockets are in one epoll set and all attempts in one slab. An attempt costs a few system calls and about a hundred
+//! bytes, so a thousand silent flows do not matter. Nothing waits in here: the owner waits for [`Attempts::readable`]
+//! and [`Attempts::next_us`], and then calls [`Attempts::turn`].
 
 mod dns;
 mod echo;
@@ -36,20 +36,20 @@ use std::{
     io,
 };
 
-/// Most attempts that are started and most events that are handled in one turn: the runner must not wait long for a pong.
+/// The most attempts that are started, and the most events that are handled, in one turn: the runner must not wait long for a pong.
 const MOST_PER_TURN: usize = 512;
 
-/// Open files that attempts leave to the rest of the program, so that a runner can come back when every attempt is silent.
+/// Open files that attempts leave to the rest of the program, so that a runner can come back while all attempts are silent.
 const FILES_FOR_OTHERS: u64 = 256;
 
-/// A flow that was ever to be tried in this run. Its numbers go on when it comes back: no nonce is used twice.
+/// A flow that was tried in this run. If it comes back, its attempt numbers continue, so that no nonce is used twice.
 #[derive(Debug)]
 struct Flow {
     spec: FlowSpec,
     asked: dns::Asked,
     window: Window,
     continuity: Continuity,
-    /// Number of the last order that named it.
+    /// Number of the last list of flows that included it.
     named_by: u64,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct Attempts {
     run: u64,
     flows: Vec<Flow>,
     places: HashMap<FlowId, usize>,
-    /// Places of the flows to be tried, in the runner's order.
+    /// Indexes of the flows to try, in the runner's order.
     wanted: Vec<usize>,
     /// How many times the flows were set.
     orders: u64,
@@ -72,7 +72,7 @@ pub(crate) struct Attempts {
     most_in_flight: usize,
     deadlines: BinaryHeap<Reverse<(u64, Key)>>,
     ports: Ports,
-    /// Which ports the attempts took, for a capture.
+    /// The ports that attempts took, for a capture.
     taken: Option<capture::Ports>,
     sockets: Sockets,
     /// Whether the last turn left events behind.
@@ -87,9 +87,9 @@ enum Activity {
 }
 
 impl Attempts {
-    /// Starts with no flows. Must be called within the runtime.
+    /// Starts without flows. Must be called within the runtime.
     ///
-    /// Of that limit of open files the attempts leave [`FILES_FOR_OTHERS`], or half of it when it is small.
+    /// `open_files` is the limit of open files. Attempts leave [`FILES_FOR_OTHERS`] of them, or half if there are few.
     pub(crate) fn new(clock: Clock, open_files: u64) -> io::Result<Self> {
         Ok(Self {
             clock,
@@ -112,17 +112,17 @@ impl Attempts {
         })
     }
 
-    /// Notes from now on which ports attempts take.
+    /// Records from now on which ports attempts take.
     pub(crate) fn note_ports(&mut self) {
         self.taken = Some(capture::Ports::default());
     }
 
-    /// The ports that attempts took, if they are noted.
+    /// The ports that attempts took, if they are recorded.
     pub(crate) fn ports(&self) -> Option<&capture::Ports> {
         self.taken.as_ref()
     }
 
-    /// Forgets all flows and abandons what is in flight; from now on nonces carry this run.
+    /// Forgets all flows and abandons the attempts in flight; from now on nonces carry this run.
     pub(crate) fn begin_run(&mut self, run: u64) {
         self.run = run;
         self.flows.clear();
@@ -137,9 +137,9 @@ impl Attempts {
         self.reschedule();
     }
 
-    /// Replaces the flows to be tried. Attempts in flight go on to their outcome.
+    /// Replaces the flows to try. Attempts in flight continue to their outcome.
     ///
-    /// A flow that cannot be asked for is left out, and the error says why, for a person.
+    /// A flow that cannot be tried is left out, and the error says why, for people.
     pub(crate) fn set(&mut self, flows: Vec<FlowSpec>, pace: Pace) -> Result<(), String> {
         if pace.interval_ms == 0 || pace.timeout_ms == 0 || pace.report_ms == 0 {
             return Err("flows not changed: interval, timeout and report must be at least 1 ms".to_owned());
@@ -149,7 +149,7 @@ impl Attempts {
         self.wanted.clear();
         let same_pace = self.pace == pace;
         if pace.timeout_ms != self.pace.timeout_ms {
-            // A report promises that what started longer ago than the timeout is decided: the new one counts for all.
+            // A report promises that every attempt older than the timeout is decided, so the new timeout applies to all attempts.
             let timeout_us = pace.timeout_ms.saturating_mul(1000);
             let in_flight = self.slab.iter().map(|(key, in_flight)| (in_flight.started_us, key));
             let waiting = self.kept.waiting().map(|(key, waiting)| (waiting.started_us, key));
@@ -225,7 +225,7 @@ impl Attempts {
         self.schedule.set(flows, self.pace.interval_ms.saturating_mul(1000), self.clock.now_us());
     }
 
-    /// How often they are to be told, in microseconds.
+    /// How often to report, in microseconds.
     pub(crate) fn report_every_us(&self) -> u64 {
         self.pace.report_ms.saturating_mul(1000)
     }
@@ -249,13 +249,13 @@ impl Attempts {
         !self.backlog
     }
 
-    /// Handles what the network brought; once that is all, decides what was too late and starts what is due. Returns the
-    /// longest delay of a start after it was due, in microseconds.
+    /// Handles events of the network; when none are left, decides attempts whose time is up and starts those that are due. Returns
+    /// the longest delay of a start after it was due, in microseconds.
     pub(crate) fn turn(&mut self, record: &mut Record) -> u64 {
         self.backlog = self.handle_events(record);
         if self.backlog {
-            // Nothing new is started meanwhile, or a prober that gets too little CPU would never come to its reports. And an
-            // answer that waited in its socket is not late.
+            // With events left, nothing is started, or a prober that gets too little CPU would never get to its reports; and nothing
+            // is decided, because an answer that waits in its socket is not late.
             return 0;
         }
         self.expire(record);

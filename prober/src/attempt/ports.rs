@@ -1,21 +1,21 @@
-//! Source ports: each attempt takes the next one, so that a five-tuple comes back as late as possible.
+//! Source ports: each attempt takes the next one, so that a five-tuple is used again as late as possible.
 //!
-//! A policy that is enforced by connection tracking lets packets of a known five-tuple pass; an attempt that reused one
-//! would be judged by the past.
+//! Enforcement with connection tracking lets packets of a known five-tuple pass, so an attempt that reused one would be
+//! judged by the past.
 
 use std::ops::RangeInclusive;
 
 /// Linux's default range of ephemeral ports (`ip_local_port_range`): what filters expect of a client.
 const RANGE: RangeInclusive<u16> = 32_768..=60_999;
 
-/// Walks through the range again and again.
+/// Goes through the range repeatedly.
 #[derive(Debug)]
 pub(super) struct Ports {
     next: u16,
 }
 
 impl Ports {
-    /// How many ports there are: so many attempts pass before one comes back.
+    /// How many ports there are, and so how many attempts pass before one is used again.
     pub(super) const COUNT: u16 = *RANGE.end() - *RANGE.start() + 1;
 
     /// Starts at a place given by a random number: a restarted prober must not repeat its last ports.

@@ -3,11 +3,11 @@
 use crate::record::Continuity;
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-/// An attempt that starts later than this after it was due is a break in the trying, in microseconds.
+/// If an attempt starts later than this after it was due, in microseconds, trying was interrupted.
 const STALL_US: u64 = 1_000_000;
 
-/// Into so many groups the flows of an interval are put; those of a group are tried at once. To be woken up for each flow alone
-/// costs more than to try it.
+/// How many groups the flows of an interval are in. The flows of a group are tried at once, because waking up for each flow alone
+/// costs more than the attempt.
 const GROUPS: u64 = 10;
 
 /// Which flow is due at which time, all at one interval.
@@ -44,7 +44,7 @@ impl Schedule {
         self.due.peek().map(|Reverse((due, _))| *due)
     }
 
-    /// Takes the next flow that is due. Turns that were missed are left out, and the flow keeps its place in the interval.
+    /// Takes the next flow that is due. Missed turns are skipped, and the flow keeps its place in the interval.
     pub(super) fn take(&mut self, now_us: u64) -> Option<Due> {
         let mut top = self.due.peek_mut().filter(|top| top.0.0 <= now_us)?;
         let Reverse((due, flow)) = *top;

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-/// Most ports that are tried for one attempt before it fails with `EADDRINUSE`: more taken ones in a row mean that the
+/// The most ports that are tried for one attempt before it fails with `EADDRINUSE`: if this many in a row are taken, the
 /// range is used up.
 const MOST_TAKEN_PORTS: u16 = 1024;
 
@@ -37,7 +37,7 @@ impl Refusal {
         matches!(self.error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE))
     }
 
-    /// Says whether it was the network that refused, at once.
+    /// Says whether the network refused, at once.
     pub(super) fn is_from_network(&self) -> bool {
         matches!(self.error.raw_os_error(), Some(libc::ECONNREFUSED | libc::ECONNRESET))
     }
@@ -49,14 +49,14 @@ impl From<Refusal> for Observation {
     }
 }
 
-/// Opens a socket that does not block, for one attempt to that address, bound to the next free source port.
+/// Opens a non-blocking socket for one attempt to that address, bound to the next free source port.
 pub(super) fn open(kind: Type, to: SocketAddr, ports: &mut Ports) -> Result<Socket, Refusal> {
     let socket = Socket::new(Domain::for_address(to), kind.nonblocking().cloexec(), None)
         .map_err(Refusal::of("socket"))?;
     tell_icmp(&socket, to.is_ipv4(), true)
         .map_err(|errno| Refusal { call: "setsockopt", error: errno.into() })?;
     if kind == Type::STREAM {
-        // Closing sends a RST: no TIME_WAIT, whose port could not be taken again for a minute.
+        // Closing sends a RST, so there is no TIME_WAIT, which would block the port for a minute.
         socket.set_linger(Some(Duration::ZERO)).map_err(Refusal::of("setsockopt"))?;
     }
     let mut taken = 0;
@@ -85,21 +85,21 @@ fn tell_icmp(socket: &Socket, is_ipv4: bool, tell: bool) -> nix::Result<()> {
     }
 }
 
-/// Has the handshake's last packet carry the first bytes, which are sent at once, and the end carry the acknowledgement of
+/// Makes the handshake's last packet carry the first bytes, which are sent at once, and the end carry the acknowledgement of
 /// the answer: five packets for an attempt instead of eight.
 pub(super) fn acknowledge_with_data(socket: &Socket) {
-    // A kernel that cannot sends eight.
+    // A kernel that does not support this sends eight.
     let _ = socket.set_tcp_quickack(false);
 }
 
-/// Has ICMP errors no longer end a connection that is established.
+/// Makes ICMP errors no longer end an established connection.
 pub(super) fn leave_icmp_to_tcp(socket: &Socket) {
     let is_ipv4 = socket.domain().is_ok_and(|domain| domain == Domain::IPV4);
-    // A kernel that refuses this goes on telling them, and the connection ends by the first.
+    // If a kernel refuses this, it keeps reporting them, and the first one ends the connection.
     let _ = tell_icmp(socket, is_ipv4, false);
 }
 
-/// Starts to connect. A refusal by the network (a RST that came at once) is left for the socket's error to tell.
+/// Starts to connect. A refusal by the network (a RST that came at once) is left in the socket's error.
 pub(super) fn connect(socket: &Socket, to: SocketAddr) -> Result<(), Refusal> {
     match socket.connect(&to.into()) {
         Ok(()) => Ok(()),

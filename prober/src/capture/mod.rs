@@ -1,7 +1,7 @@
-//! Watches the interfaces for packets of attempts: only when asked for, and the only thing here that wants a privilege.
+//! Watches the interfaces for packets of attempts. It is off by default, and the only thing here that needs a privilege.
 //!
-//! A thread of its own reads ([`socket`]) and takes headers apart ([`packet`]); the owner says which attempt a packet belongs
-//! to ([`trail`]) and keeps what it saw until the next report. All of it is bounded: what finds no room leaves a gap in the
+//! A thread of its own reads packets ([`socket`]) and parses headers ([`packet`]). The owner decides which attempt a packet belongs
+//! to ([`trail`]) and keeps sightings until the next report. All queues are bounded: what finds no room leaves a gap in the
 //! numbers.
 
 mod packet;
@@ -25,23 +25,23 @@ use std::{
 use tokio::sync::mpsc;
 use trail::Own;
 
-/// Packets that may wait to be judged.
+/// The most packets that may wait to be judged.
 const QUEUE: usize = 8192;
 
-/// Sightings that are kept for the next report.
+/// The most sightings that are kept for the next report.
 const MOST_KEPT: usize = 32_768;
 
-/// Sightings in one report.
+/// The most sightings in one report.
 const MOST_TOLD: usize = 8192;
 
-/// So many failures to read in a row are no passing trouble of an interface.
+/// After this many failed reads in a row, it is not a temporary problem of an interface.
 const MOST_FAILURES: u32 = 64;
 
-/// A capture that is going on.
+/// A capture.
 #[derive(Debug)]
 pub(crate) struct Captures {
     packets: mpsc::Receiver<Packet>,
-    /// Packets that were not judged, and how many of them are accounted for.
+    /// How many packets were not judged; `counted` of them are already in the numbers.
     lost: Arc<AtomicU64>,
     counted: u64,
     own: Own,
@@ -51,7 +51,7 @@ pub(crate) struct Captures {
 }
 
 impl Captures {
-    /// Begins to capture. The error is for a person.
+    /// Begins to capture. The error is a message for people.
     pub(crate) fn start() -> Result<Self, String> {
         let receiver = socket::open().map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => {
@@ -72,7 +72,7 @@ impl Captures {
         Ok(captures)
     }
 
-    /// Reads the interfaces' addresses anew.
+    /// Reads the interfaces' addresses again.
     pub(crate) fn look_around(&mut self) {
         self.own.addresses.clear();
         for network in pnet_datalink::interfaces().into_iter().flat_map(|interface| interface.ips) {
@@ -82,13 +82,13 @@ impl Captures {
         }
     }
 
-    /// From now on nonces carry this run.
+    /// Begins a run, which nonces carry from now on.
     pub(crate) fn begin_run(&mut self, run: u64) {
         self.own.run = run;
         self.look_around();
     }
 
-    /// From now on these are the listeners.
+    /// Sets the listeners.
     pub(crate) fn listens(&mut self, listeners: &[Listener]) {
         self.own.listens(listeners);
         self.look_around();
@@ -120,16 +120,16 @@ impl Captures {
         self.kept.push_back(sighting);
     }
 
-    /// Takes what is to be reported.
+    /// Takes the sightings to report.
     pub(crate) fn report(&mut self) -> Capture {
         let lost = self.lost.load(Ordering::Relaxed);
         if lost > self.counted {
-            // Whichever they were: everything up to here has a gap before it.
+            // It is unknown which ones, so everything up to here has a gap before it.
             self.first += lost - self.counted;
             self.counted = lost;
         }
         if self.packets.is_closed() {
-            // Nobody reads any more: every report has a gap before it.
+            // Reading has ended, so every report has a gap before it.
             self.first += 1;
         }
         let first = self.first;

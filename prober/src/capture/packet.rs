@@ -1,4 +1,4 @@
-//! Reads the headers of a packet, which anybody may have sent: no bytes make it panic.
+//! Reads the headers of a packet. Anybody may have sent it, so no bytes may cause a panic.
 
 use pnet_packet::{
     icmp::{IcmpPacket, IcmpTypes},
@@ -11,8 +11,7 @@ use pnet_packet::{
 };
 use std::net::{IpAddr, SocketAddr};
 
-/// A transport header begins with its two ports; TCP's sequence number follows them. ICMP errors quote no less than that
-/// (RFC 792).
+/// A transport header begins with its two ports; TCP's sequence number follows. ICMP errors quote at least this much (RFC 792).
 const QUOTED: usize = 8;
 
 /// A packet that may belong to an attempt.
@@ -20,7 +19,7 @@ const QUOTED: usize = 8;
 pub(crate) enum Packet {
     /// TCP, with a SYN or a RST in it.
     Tcp { ends: Ends, flags: Flags, sequence: u32, acknowledged: u32 },
-    /// UDP and what it carries, as far as it was read.
+    /// UDP and its payload, as far as it was read.
     Udp { ends: Ends, payload: Vec<u8> },
     /// An ICMP error.
     IcmpError { from: IpAddr, to: IpAddr, icmp_type: u8, icmp_code: u8, about: Quoted },
@@ -43,7 +42,7 @@ pub(crate) enum Flags {
     Reset,
 }
 
-/// What an ICMP error quotes of the packet that it is about.
+/// What an ICMP error quotes of the packet that caused it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Quoted {
     Tcp { ends: Ends, sequence: u32 },
@@ -58,7 +57,7 @@ struct Ip<'a> {
     content: &'a [u8],
 }
 
-/// Reads a packet that begins with its IP header; `None` for everything else than the kinds of [`Packet`].
+/// Reads a packet that begins with its IP header; `None` if it is not one of the kinds of [`Packet`].
 pub(super) fn read(bytes: &[u8]) -> Option<Packet> {
     let ip = ip(bytes)?;
     match ip.protocol {
@@ -93,8 +92,8 @@ pub(super) fn read(bytes: &[u8]) -> Option<Packet> {
     }
 }
 
-/// Reads an IP header. Of a packet in fragments only the first has what follows; headers of IPv6 between the two are none
-/// that attempts have.
+/// Reads an IP header. `None` for later fragments, which have no transport header. Extension headers of IPv6 are not skipped,
+/// because attempts do not use them.
 fn ip(bytes: &[u8]) -> Option<Ip<'_>> {
     match bytes.first()? >> 4 {
         4 => {

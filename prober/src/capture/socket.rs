@@ -5,20 +5,20 @@ use pnet_datalink::{Channel, ChannelType, Config, DataLinkReceiver, NetworkInter
 use socket2::{Domain, SockFilter, Socket, Type};
 use std::{io, os::fd::IntoRawFd};
 
-/// Octets of a packet that are read: with the longest IP and UDP headers (68), a DNS query with its nonce (53) still fits; an
-/// ICMP error has as much again before what it quotes (48).
+/// How many octets of a packet are read. A DNS query with its nonce (53) fits behind the longest IP and UDP headers (68), even
+/// after the headers of an ICMP error that quotes it (48).
 const LONGEST: u32 = 192;
 
-/// What the kernel may hold while the program gets no CPU; it gives no more than `net.core.rmem_max` allows.
+/// How much the kernel may hold while the program gets no CPU; `net.core.rmem_max` limits it.
 const BUFFER: usize = 4 * 1024 * 1024;
 
 /// Opens the socket; reading from it blocks. It needs `CAP_NET_RAW` in the user namespace of the network namespace.
 pub(super) fn open() -> io::Result<Box<dyn DataLinkReceiver>> {
-    // Without a protocol nothing comes before the filter is there; pnet binds it then.
+    // Without a protocol, no packets come before the filter is set; then pnet binds the socket.
     let socket = Socket::new(Domain::PACKET, Type::DGRAM.cloexec(), None)?;
     socket.attach_filter(&filter())?;
     socket.set_recv_buffer_size(BUFFER)?;
-    // Index 0 is every interface, those that come later included.
+    // Index 0 means every interface, including those that are added later.
     let every = NetworkInterface {
         name: String::new(),
         description: String::new(),
@@ -31,7 +31,7 @@ pub(super) fn open() -> io::Result<Box<dyn DataLinkReceiver>> {
         read_buffer_size: LONGEST as usize,
         channel_type: ChannelType::Layer3(libc::ETH_P_ALL as u16),
         promiscuous: false,
-        // It is pnet's from here on, which closes it also when it fails.
+        // From here on pnet owns it, and closes it even if this fails.
         socket_fd: Some(socket.into_raw_fd()),
         ..Config::default()
     };

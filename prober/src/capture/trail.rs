@@ -1,4 +1,4 @@
-//! Which packets belong to attempts, and to which: by the ports that attempts take, the listeners' ports, and nonces. Pure.
+//! Which packets belong to which attempts: by the ports that attempts take, the listeners' ports, and nonces. Pure.
 
 use super::packet::{Ends, Flags, Packet, Quoted};
 use flowproof_wire::{Attempt, FlowId, Listener, Nonce, Packet as Is, Sighting, Transport, Way};
@@ -7,7 +7,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-/// Where the first label of the first question of a DNS message begins: behind the header (RFC 1035, 4.1.1) and its length.
+/// Where the first label of the first question of a DNS message begins: after the header (RFC 1035, 4.1.1) and the label's length.
 const LABEL: usize = 13;
 
 /// The protocol of a port.
@@ -26,12 +26,12 @@ impl From<Transport> for Layer {
     }
 }
 
-/// The ports that the last attempts took: as many as there are ports, for the next one takes the oldest over.
+/// The ports that the last attempts took. There are at most as many entries as ports, because the next attempt replaces the oldest.
 #[derive(Debug, Default)]
 pub(crate) struct Ports(HashMap<(Layer, u16), (FlowId, Attempt)>);
 
 impl Ports {
-    /// An attempt took a port.
+    /// Records that an attempt took a port.
     pub(crate) fn took(&mut self, transport: Transport, port: u16, flow: FlowId, attempt: Attempt) {
         self.0.insert((transport.into(), port), (flow, attempt));
     }
@@ -46,10 +46,10 @@ impl Ports {
     }
 }
 
-/// What the prober knows of itself.
+/// What the prober knows about itself.
 #[derive(Debug, Default)]
 pub(super) struct Own {
-    /// The addresses of its interfaces, those of loopback left out.
+    /// The addresses of its interfaces, except loopback.
     pub(super) addresses: HashSet<IpAddr>,
     /// The ports that it listens on.
     pub(super) listeners: HashSet<(Layer, u16)>,
@@ -63,7 +63,7 @@ impl Own {
             listeners.iter().map(|listener| (listener.transport.into(), listener.port)).collect();
     }
 
-    /// Says what a packet is to the attempts that start here or come here; `None` for everybody else's.
+    /// Says what a packet is to the attempts that start or arrive here; `None` for other packets.
     pub(super) fn judge(&self, packet: &Packet, ports: &Ports) -> Option<Sighting> {
         match packet {
             Packet::Tcp { ends, flags, sequence, acknowledged } => {
@@ -103,7 +103,7 @@ impl Own {
             Flags::ResetOfSyn if self.is_listener(Layer::Tcp, from) => {
                 sighting(None, Some(answered), Is::Reset, Way::Out)
             }
-            // A source ends its connections with a RST; that one tells nothing.
+            // A source ends its connections with a RST, which means nothing.
             _ => None,
         }
     }

@@ -10,28 +10,28 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-/// Connections that may wait to be accepted; the kernel takes the smaller of this and `somaxconn`.
+/// How many connections may wait to be accepted; the kernel uses the smaller of this and `somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// Bytes of datagrams that may wait to be read: as many as the kernel lets us have (`rmem_max`), since what overflows while
-/// the prober gets no CPU is lost like in the network.
+/// How many bytes of datagrams may wait to be read: as many as the kernel allows (`rmem_max`), because what overflows while the
+/// prober gets no CPU looks as if the network had lost it.
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
 /// Opens a TCP listener.
 pub(super) fn tcp(port: u16) -> io::Result<tokio::net::TcpListener> {
     let socket = bind(Type::STREAM, port)?;
     socket.listen(BACKLOG)?;
-    // The first bytes are acknowledged by the answer to them, without a packet of its own; a kernel that cannot sends it.
+    // The answer acknowledges the first bytes, so no packet is sent for that; a kernel that does not support this sends one.
     let _ = socket.set_tcp_quickack(false);
     tokio::net::TcpListener::from_std(socket.into())
 }
 
-/// Opens a UDP socket that tells for each datagram which address it was sent to.
+/// Opens a UDP socket that reports for each datagram which address it was sent to.
 pub(super) fn udp(port: u16) -> io::Result<tokio::net::UdpSocket> {
     let socket = bind(Type::DGRAM, port)?;
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     if socket.local_addr()?.is_ipv6() {
-        // Tells the destination of IPv4 datagrams as well, as a mapped address.
+        // Reports the destination of IPv4 datagrams, too, as a mapped address.
         setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
     } else {
         setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;

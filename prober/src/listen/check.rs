@@ -22,8 +22,8 @@ use tokio::{
 /// How often every listener is checked.
 pub(crate) const CHECK_EVERY: Duration = Duration::from_millis(500);
 
-/// How long a listener may take to answer over loopback: one that answers late, for lack of CPU, is alive. The next check does
-/// not wait for that, so that one without an answer leaves no hole.
+/// How long a listener may take to answer over loopback; one that answers late because of too little CPU is alive. The next check
+/// does not wait for this one, so a single check without an answer leaves no hole.
 const CHECK_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Checks further apart than this leave a hole: the prober was stopped or starved in between.
@@ -32,7 +32,7 @@ const LONGEST_HOLE_US: u64 = HOLE_MS * 1000 + CHECK_EVERY.as_micros() as u64;
 /// The flow of checks: never recorded.
 pub(crate) const CHECK_FLOW: FlowId = FlowId(u32::MAX);
 
-/// How a listener is.
+/// The health of a listener.
 #[derive(Debug)]
 pub(super) struct Health {
     status: ListenerState,
@@ -54,7 +54,7 @@ impl Health {
         Self { status, since_us: None, alive_us: None }
     }
 
-    /// Notes what a check found. A listener that is not bound stays failed.
+    /// Records what a check found. A listener that is not bound stays failed.
     pub(super) fn checked(&mut self, found: Found) {
         if matches!(self.status, ListenerState::Failed { .. }) {
             return;
@@ -68,7 +68,7 @@ impl Health {
                 self.status = ListenerState::Alive;
                 self.alive_us = Some(at_us);
             }
-            // One missed check may be a lack of CPU; the next success tells whether the hole was too long.
+            // One missed check may mean too little CPU; the next success shows whether the hole was too long.
             Found::Nothing { asked_us } if self.alive_us.is_none_or(|last| last < asked_us) => {
                 self.status = ListenerState::Dead;
             }
@@ -76,7 +76,7 @@ impl Health {
         }
     }
 
-    /// Writes it for a report.
+    /// Converts it for a report.
     pub(super) fn report(&self, listener: Listener) -> ListenerStatus {
         ListenerStatus {
             listener,
@@ -87,7 +87,7 @@ impl Health {
     }
 }
 
-/// Asks a listener once. A check that cannot be made finds nothing: nobody can say then that the listener is alive.
+/// Asks a listener once. A check that cannot be made finds nothing, because then nothing shows that the listener is alive.
 pub(super) async fn answers(listener: Listener, run: u64) -> bool {
     let nonce = Nonce { run, flow: CHECK_FLOW, attempt: Attempt(1) };
     timeout(CHECK_DEADLINE, ask(listener, nonce)).await.is_ok_and(|answered| answered.unwrap_or(false))
@@ -95,7 +95,7 @@ pub(super) async fn answers(listener: Listener, run: u64) -> bool {
 
 async fn ask(listener: Listener, nonce: Nonce) -> io::Result<bool> {
     match ask_at(Ipv4Addr::LOCALHOST.into(), listener, nonce).await {
-        // Without IPv4 there is still its successor.
+        // Without IPv4, IPv6 is tried.
         Err(error) if matches!(error.kind(), ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable) => {
             ask_at(Ipv6Addr::LOCALHOST.into(), listener, nonce).await
         }

@@ -20,7 +20,7 @@ pub(super) struct Reply {
     pub(super) nonce: Option<Nonce>,
 }
 
-/// Answers one query; `None` for what is none, and for a response (which must never be answered).
+/// Answers one query; `None` if it is not a query, such as a response (which must never be answered).
 pub(super) fn answer(query: &[u8]) -> Option<Reply> {
     let query =
         Message::from_vec(query).ok().filter(|query| query.metadata.message_type == MessageType::Query)?;

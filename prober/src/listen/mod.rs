@@ -1,4 +1,4 @@
-//! Answers on the ports that the runner asked for, and checks that they are answered.
+//! Answers on the ports that the runner asked for, and checks that they answer.
 
 mod bind;
 mod check;
@@ -20,12 +20,12 @@ use std::{
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 
-/// A nonce that was read, of whatever run.
+/// A nonce that was read, of any run.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) nonce: Nonce,
     pub(crate) at_us: u64,
-    /// In IPv4's own form, also when it came through a socket of both families.
+    /// The peer; an IPv4 address in its own form even if it came through a socket of both families.
     pub(crate) peer: SocketAddr,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Received {
 pub(crate) struct Checked {
     listener: Listener,
     found: Found,
-    /// How long it took, in microseconds: over loopback only a lack of CPU makes that long.
+    /// How long it took, in microseconds; over loopback, only too little CPU makes that long.
     pub(crate) took_us: u64,
 }
 
@@ -45,7 +45,7 @@ enum Layer {
     Udp,
 }
 
-/// An open socket and who answers on it.
+/// An open socket and the task that answers on it.
 #[derive(Debug)]
 struct Served {
     modes: Modes,
@@ -107,7 +107,7 @@ impl Listeners {
         self.set_modes();
         for listener in bound {
             let (clock, checked) = (self.clock, self.checked.clone());
-            // The time until its turn comes counts: listeners wait for theirs as long.
+            // The time until this task runs counts, because listeners wait for their turn as long.
             let asked_us = clock.now_us();
             tokio::spawn(async move {
                 let found = if check::answers(listener, run).await {
@@ -121,7 +121,7 @@ impl Listeners {
         }
     }
 
-    /// Notes what a check found.
+    /// Records what a check found.
     pub(crate) fn checked(&mut self, Checked { listener, found, .. }: &Checked) {
         if let Some(health) = self.wanted.get_mut(listener) {
             health.checked(*found);

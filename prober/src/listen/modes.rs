@@ -1,4 +1,4 @@
-//! What one socket answers: the same port may be asked to echo nonces and to speak DNS.
+//! What one socket answers: the same port may have to echo nonces and to speak DNS.
 
 use flowproof_wire::Transport;
 use std::sync::{
@@ -9,7 +9,7 @@ use std::sync::{
 const ECHO: u8 = 1;
 const DNS: u8 = 2;
 
-/// The protocols of a socket; changed while it is open, so that adding one does not disturb the other.
+/// The protocols of a socket. They can change while it is open, so that adding one does not disturb the other.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Modes(Arc<AtomicU8>);
 

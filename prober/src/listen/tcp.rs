@@ -11,18 +11,18 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How long a connection may take to bring its first nonces or its next query: far more than retransmissions of a working
-/// network need, so that whoever is cut off does not hold memory for good.
+/// How long a connection may take to bring its first nonces or its next query. A working network needs far less, even with
+/// retransmissions; the limit is there so that connections that are cut off do not hold memory forever.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long a connection that has brought a second nonce may take to bring the next: it is kept, and ends when TCP itself
-/// gives it up (tcp(7), `tcp_retries2`), not because this end lost patience.
+/// How long a connection that has brought a second nonce may take to bring the next one: it is a kept connection, and must end
+/// when TCP itself gives it up (tcp(7), `tcp_retries2`), not because this end stops waiting.
 const KEPT_DEADLINE: Duration = Duration::from_mins(20);
 
-/// Most connections held at a time per port; further ones wait in the backlog.
+/// The most connections per port at a time; further ones wait in the backlog.
 const MOST_CONNECTIONS: usize = 8192;
 
-/// Rest after a failed accept (out of files, out of memory): trying again at once would eat the CPU that has to mend it.
+/// Pause after a failed accept (out of files, out of memory): trying again at once would take the CPU that is needed to recover.
 const ACCEPT_REST: Duration = Duration::from_millis(10);
 
 /// What a connection needs.
@@ -67,10 +67,10 @@ enum EndedBy {
 }
 
 impl Connection {
-    /// Answers one connection to its end. Whatever fails, closing it is all that can be done.
+    /// Answers one connection until it ends. Whatever fails, the only thing to do is to close it.
     async fn answer(self, mut stream: TcpStream) {
         if self.requests(&mut stream).await == EndedBy::Us {
-            // Otherwise whoever closes first keeps a TIME_WAIT, here one for every source that is cut off.
+            // Without this, the side that closes first keeps a TIME_WAIT: here, one for every source that is cut off.
             let _ = stream.set_zero_linger();
         }
     }
@@ -78,7 +78,7 @@ impl Connection {
     async fn requests(&self, stream: &mut TcpStream) -> EndedBy {
         let mut start = [0; 2];
         match read(stream, &mut start, REQUEST_DEADLINE).await {
-            // As a length the magic's first two bytes mean 17996 octets: no query has as many.
+            // Read as a length, the magic's first two bytes mean 17996 octets; no query is that long.
             Ok(()) if start == Nonce::MAGIC[..2] && self.modes.echo() => self.echo(stream, start).await,
             Ok(()) if self.modes.dns() => self.queries(stream, start).await,
             Ok(()) => EndedBy::Us,
@@ -140,7 +140,7 @@ impl Connection {
     }
 }
 
-/// Fills the buffer in time, or tells who has to end the connection.
+/// Fills the buffer in time, or returns which side has to end the connection.
 async fn read(stream: &mut TcpStream, buffer: &mut [u8], within: Duration) -> Result<(), EndedBy> {
     match timeout(within, stream.read_exact(buffer)).await {
         Ok(Ok(_)) => Ok(()),

@@ -1,8 +1,8 @@
 //! Answers datagrams: nonces and DNS queries.
 //!
-//! A pod may be reached at several addresses (a pod on its node's network always is): the answer must come from the one
-//! that was asked, or the source will not take it. So the kernel tells where each datagram was sent (ip(7), `IP_PKTINFO`;
-//! RFC 3542, 6.2), and the answer names that address as its source.
+//! A pod may be reachable at several addresses (a pod on its node's network always is). The answer must come from the address
+//! that was asked, or the source will not accept it. So the kernel reports where each datagram was sent (ip(7), `IP_PKTINFO`;
+//! RFC 3542, 6.2), and the answer has that address as its source.
 
 use super::{Received, dns, modes::Modes};
 use crate::clock::Clock;
@@ -21,7 +21,7 @@ use std::{
 };
 use tokio::{io::Interest, net::UdpSocket, sync::mpsc};
 
-/// The longest datagram that is read whole; a longer one is neither nonce nor plain query.
+/// The longest datagram that is read completely; a longer one is neither a nonce nor a plain query.
 const LONGEST: usize = 4096;
 
 /// Which address of ours a datagram was sent to.
@@ -31,7 +31,7 @@ enum SentTo {
     V6(libc::in6_pktinfo),
 }
 
-/// A datagram: how long, whence, whither.
+/// A datagram: its length, where it came from, and where it was sent.
 struct Datagram {
     length: usize,
     peer: SocketAddr,
@@ -43,7 +43,7 @@ pub(super) async fn serve(socket: UdpSocket, modes: Modes, clock: Clock, receive
     let mut buffer = vec![0; LONGEST];
     let mut control = cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo);
     loop {
-        // Errors of a socket that is bound and not connected concern single datagrams.
+        // Errors of a socket that is bound but not connected are about single datagrams.
         let read =
             socket.async_io(Interest::READABLE, || read(socket.as_raw_fd(), &mut buffer, &mut control)).await;
         let Ok(datagram) = read else { continue };
@@ -62,7 +62,7 @@ pub(super) async fn serve(socket: UdpSocket, modes: Modes, clock: Clock, receive
         {
             return;
         }
-        // An answer that cannot be sent is lost like one that the network loses: the source sees silence.
+        // An answer that cannot be sent is like one that the network loses: the source sees silence.
         let _ = write(socket.as_raw_fd(), &answer, &datagram);
     }
 }
@@ -87,7 +87,7 @@ fn write(fd: RawFd, answer: &[u8], to: &Datagram) -> io::Result<()> {
     let (v4, v6);
     let control = match to.sent_to {
         Some(SentTo::V4(mut info)) => {
-            // The route decides on the way out, not the way in.
+            // The route decides by which interface the answer leaves, not the interface by which the request came.
             info.ipi_ifindex = 0;
             v4 = info;
             Some(ControlMessage::Ipv4PacketInfo(&v4))

@@ -5,8 +5,8 @@ use flowproof_wire::{ArrivalSpan, Attempt, Revision};
 
 /// The spans of one flow, ascending, none touching another.
 ///
-/// Any of them may still grow, since attempts may arrive late; but only the highest is kept once it is acknowledged. What
-/// arrives late beside a forgotten span becomes a span of its own, which the runner joins.
+/// Any of them may still grow, because attempts may arrive late; but after acknowledgement, only the highest is kept. An attempt
+/// that arrives late next to a forgotten span becomes a span of its own, which the runner joins.
 #[derive(Debug, Default)]
 pub(super) struct ArrivalSpans {
     spans: Vec<Kept<ArrivalSpan>>,

@@ -13,7 +13,7 @@ use flowproof_wire::{ArrivalSpan, Attempt, FlowId, MAX_SPANS, Observation, Revis
 use source::SourceSpans;
 use std::{collections::BTreeMap, net::SocketAddr};
 
-/// Most flows of which arrivals are remembered; further ones count as dropped spans.
+/// The most flows whose arrivals are remembered; further ones count as dropped spans.
 const MAX_ARRIVAL_FLOWS: usize = 65_536;
 
 /// How one attempt went.
@@ -28,9 +28,9 @@ pub(crate) struct Outcome {
 /// Whether an attempt carries on from the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Continuity {
-    /// It came one interval after the attempt before it.
+    /// It came one interval after the previous attempt.
     Steady,
-    /// Trying was resumed or changed before it: it starts a span, so that no span reaches over a time without attempts.
+    /// Trying was resumed or changed before it. It starts a span, so that no span covers a time without attempts.
     Resumed,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Arrival {
     pub(crate) peer: SocketAddr,
 }
 
-/// Where a record stands.
+/// The revisions of a record.
 #[derive(Debug, Default, Clone, Copy)]
 struct Progress {
     /// The latest change.
@@ -59,17 +59,17 @@ struct Kept<T> {
     revision: Revision,
 }
 
-/// Everything that changed after some revision, or the oldest part of it.
+/// Everything that changed after a revision, or the oldest part of it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
-    /// All changes up to this revision are contained.
+    /// All changes up to this revision are included.
     pub(crate) revision: Revision,
     pub(crate) completeness: Completeness,
     pub(crate) source: Vec<SourceSpan>,
     pub(crate) arrivals: Vec<ArrivalSpan>,
 }
 
-/// Whether changes are all that there are.
+/// Whether all changes are included.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Completeness {
     #[default]
@@ -88,7 +88,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Forgets all spans. Revisions go on, so that none means two things.
+    /// Forgets all spans. Revisions continue, so that none is used twice.
     pub(crate) fn forget(&mut self) {
         let revision = self.progress.revision;
         *self = Self { progress: Progress { revision, acknowledged: revision }, ..Self::default() };
@@ -112,7 +112,7 @@ impl Record {
         self.dropped += spans.add(arrival, self.progress);
     }
 
-    /// Notes that the runner has everything up to `have`, and forgets what can no longer change.
+    /// Records that the runner has everything up to `have`, and forgets what can no longer change.
     pub(crate) fn acknowledge(&mut self, have: Revision) {
         if have <= self.progress.acknowledged || have > self.progress.revision {
             return;
@@ -128,7 +128,7 @@ impl Record {
         let count = self.source.values().map(|spans| spans.changed(since).count()).sum::<usize>()
             + self.arrivals.values().map(|spans| spans.changed(since).count()).sum::<usize>();
         if count > limit {
-            // Every change has a revision of its own, so the limit-th smallest one parts them exactly.
+            // Every change has a revision of its own, so the limit-th smallest one separates them exactly.
             let source =
                 self.source.values().flat_map(|spans| spans.changed(since)).map(|kept| kept.revision);
             let arrivals =
@@ -154,7 +154,7 @@ impl Record {
         self.dropped
     }
 
-    /// Returns the revision to start from for a runner that says it has everything up to `have`: zero when that cannot be.
+    /// Returns the revision to start from for a runner that says it has everything up to `have`: zero if that is impossible.
     pub(crate) fn known(&self, have: Revision) -> Revision {
         if have > self.progress.revision { Revision(0) } else { have }
     }

@@ -25,7 +25,7 @@ impl Window {
         Some(Attempt(attempt))
     }
 
-    /// Notes the outcome of an attempt; a second outcome of the same attempt is ignored.
+    /// Records the outcome of an attempt; a second outcome of the same attempt is ignored.
     pub(crate) fn decide(&mut self, attempt: Attempt, outcome: Outcome) {
         let slot = attempt.0.checked_sub(self.base).and_then(|index| self.slots.get_mut(index as usize));
         if let Some(slot @ None) = slot {

@@ -1,4 +1,4 @@
-//! Laws of the record: spans say the same as the attempts one by one, and a runner that reads the changes from any
+//! Laws of the record: spans say the same as the single attempts, and a runner that reads the changes from any
 //! acknowledged revision ends up with the same record.
 
 use super::*;
@@ -14,7 +14,7 @@ enum Happens {
     Attempted { flow: u32, way: u8, continuity: Continuity },
     /// An attempt arrived.
     Arrived { flow: u32, attempt: u32 },
-    /// The runner took a report of at most so many spans, and acknowledged it or not.
+    /// The runner received a report of at most this many spans, and acknowledged it or not.
     Reported { limit: usize, acknowledged: bool },
     /// The runner lost its stream: the next report starts from what it acknowledged.
     StreamLost,
@@ -44,7 +44,7 @@ fn arrival(flow: FlowId, attempt: u32, at_us: u64) -> Arrival {
     Arrival { flow, attempt: Attempt(attempt), at_us, peer: ([10, 0, 0, 1], attempt as u16).into() }
 }
 
-/// What a runner knows: the last it heard of every span.
+/// What a runner knows: the latest version of every span.
 #[derive(Default)]
 struct Runner {
     source: BTreeMap<(FlowId, Attempt), SourceSpan>,
@@ -59,7 +59,7 @@ impl Runner {
             self.source.insert((span.flow, span.first), span);
         }
         for span in changes.arrivals {
-            // Arrivals add up: the span of a duplicate may be shorter than one that is forgotten here and known there.
+            // Arrivals add up: the span of a duplicate may be shorter than one that the prober has forgotten and the runner knows.
             let known = self.arrivals.entry((span.flow, span.first)).or_insert_with(|| span.clone());
             known.last = known.last.max(span.last);
         }
@@ -167,7 +167,7 @@ proptest! {
         let mut out = Vec::new();
         for (done, attempt) in order.iter().enumerate() {
             window.decide(Attempt(*attempt), outcome(u64::from(*attempt), 0, Continuity::Steady));
-            // The first outcome counts: a deadline that was passed on the way changes nothing.
+            // The first outcome counts; a deadline that passes later changes nothing.
             window.decide(Attempt(*attempt), outcome(0, 1, Continuity::Steady));
             while let Some((attempt, outcome)) = window.next() {
                 prop_assert_eq!(u64::from(attempt.0), outcome.started_us);

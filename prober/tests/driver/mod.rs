@@ -1,4 +1,4 @@
-//! A small runner for tests: starts probers, speaks the protocol, keeps the record as a runner does.
+//! A small runner for tests: starts probers, speaks the protocol, and keeps the record as a runner does.
 #![allow(dead_code, reason = "each test program uses its part of this module")]
 
 use flowproof_wire::{
@@ -16,12 +16,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long anything may take that a test waits for: generous, for a busy machine; a test that works never waits so long.
+/// How long a test waits for anything: generous, for a busy machine. A test that passes never waits this long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) const RUN: u64 = 0x5eed;
 
-/// Attempts often and gives up soon.
+/// Frequent attempts with a short timeout.
 pub(crate) const PACE: Pace = Pace { interval_ms: 20, timeout_ms: 300, report_ms: REPORT_EVERY_MS };
 
 /// The program under test: the one that cargo built, or the one that `FLOWPROOF_PROBER` names.
@@ -41,7 +41,7 @@ impl Drop for Guard {
     }
 }
 
-/// A stream to a prober, through whatever process gives its standard input and output.
+/// A stream to a prober, through the standard input and output of a process.
 pub(crate) struct Runner {
     pub(crate) process: Guard,
     pub(crate) record: Record,
@@ -177,7 +177,7 @@ impl Runner {
         self.send(&Order::Try { flows, pace });
     }
 
-    /// Tries one flow at [`PACE`] until several attempts went the same way, and returns how.
+    /// Tries one flow at [`PACE`] until several attempts had the same result, and returns the result.
     pub(crate) fn observe(&mut self, flow: FlowSpec) -> Observation {
         let id = flow.flow;
         self.try_flows(vec![flow], PACE);
@@ -202,7 +202,7 @@ impl Record {
             self.source.insert((span.flow, span.first), span.clone());
         }
         for span in &report.arrivals {
-            // Arrivals add up: a later span takes nothing back.
+            // Arrivals add up: a later span removes nothing.
             let known = self.arrivals.entry((span.flow, span.first)).or_insert_with(|| span.clone());
             known.last = known.last.max(span.last);
             known.last_us = known.last_us.max(span.last_us);
@@ -234,7 +234,7 @@ pub(crate) fn question(id: u32, transport: Transport, to: SocketAddr, name: &str
 
 /// Returns ports that were free a moment ago, for TCP and UDP, outside the range of source ports.
 ///
-/// Each comes from the process's own stretch, so that tests side by side do not take each other's.
+/// Each comes from a range of this process, so that tests side by side do not take each other's.
 pub(crate) fn free_port() -> u16 {
     use std::sync::atomic::{AtomicU16, Ordering};
     static NEXT: AtomicU16 = AtomicU16::new(0);

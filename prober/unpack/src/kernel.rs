@@ -7,7 +7,7 @@ use core::{
 
 /// `memfd_create`: closed on execution.
 const MFD_CLOEXEC: usize = 1;
-/// `memfd_create`: may be executed, also where that is not the default (Linux 6.3, `vm.memfd_noexec`).
+/// `memfd_create`: may be executed, even if that is not the default (Linux 6.3, `vm.memfd_noexec`).
 const MFD_EXEC: usize = 0x10;
 /// `execveat`: the file itself, by its descriptor.
 const AT_EMPTY_PATH: usize = 0x1000;
@@ -47,19 +47,19 @@ unsafe extern "C" fn _start() -> ! {
     naked_asm!("mov x29, xzr", "mov x30, xzr", "mov x0, sp", "bl {start}", "brk 1", start = sym crate::start)
 }
 
-/// An empty file in memory that can be executed; its descriptor, or the error number.
+/// Creates an empty file in memory that can be executed; returns its descriptor, or the error number.
 pub fn memory_file() -> Result<i32, i32> {
     let name = c"flowproof-prober".as_ptr() as usize;
     let create = |flags| call(number::MEMFD_CREATE, [name, flags, 0, 0, 0]);
     match create(MFD_CLOEXEC | MFD_EXEC) {
-        // A kernel that does not know the flag lets every such file be executed.
+        // A kernel that does not know the flag allows every such file to be executed.
         Err(EINVAL) => create(MFD_CLOEXEC),
         created => created,
     }
     .map(|descriptor| descriptor as i32)
 }
 
-/// Writes all bytes; the error number when that fails.
+/// Writes all bytes; returns the error number if that fails.
 pub fn write(file: i32, mut bytes: &[u8]) -> Result<(), i32> {
     while !bytes.is_empty() {
         match call(number::WRITE, [file as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0]) {
@@ -71,31 +71,31 @@ pub fn write(file: i32, mut bytes: &[u8]) -> Result<(), i32> {
     Ok(())
 }
 
-/// Becomes the program in a file; returns the error number when that fails.
+/// Becomes the program in a file; returns the error number if that fails.
 pub fn execute(file: i32, arguments: *const *const c_char, environment: *const *const c_char) -> i32 {
     let path = c"".as_ptr() as usize;
     let how = [file as usize, path, arguments as usize, environment as usize, AT_EMPTY_PATH];
     call(number::EXECVEAT, how).err().unwrap_or_default()
 }
 
-/// Writes to standard error, as far as that goes.
+/// Writes to standard error, if that is possible.
 pub fn complain(text: &str) {
     let _ = write(2, text.as_bytes());
 }
 
-/// Ends.
+/// Ends the program.
 pub fn exit(code: usize) -> ! {
     loop {
         let _ = call(number::EXIT_GROUP, [code, 0, 0, 0, 0]);
     }
 }
 
-/// Calls the kernel; an error number, or what it returned.
+/// Calls the kernel; returns the result, or an error number.
 fn call(number: usize, arguments: [usize; 5]) -> Result<usize, i32> {
     let [first, second, third, fourth, fifth] = arguments;
     let returned: isize;
-    // SAFETY: the callers above pass pointers that are valid for what the call does with them, and all of the calls leave
-    // memory that is not theirs alone.
+    // SAFETY: the callers above pass pointers that are valid for what the call does with them, and none of the calls changes
+    // other memory.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         asm!(

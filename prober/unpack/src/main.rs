@@ -1,8 +1,8 @@
-//! Unpacks the prober into memory and becomes it, with the arguments and the environment that it was given itself.
+//! Unpacks the prober into memory and becomes it, with its own arguments and environment.
 //!
-//! It is how the prober travels in a `ConfigMap`, which holds 1 MiB: the prober is more than twice as large, and compressed it
-//! is less. In a pod nothing can be relied upon but the kernel, neither files of the image nor a directory to write to, so this
-//! is a static program without a C library: it starts itself, calls the kernel, and takes its memory from a fixed space.
+//! This is how the prober fits into a `ConfigMap`, which holds 1 MiB: the prober is more than twice as large, but smaller when
+//! compressed. In a pod, only the kernel is certain to exist, neither files of the image nor a directory to write to. So this is a
+//! static program without a C library: it has its own start code, calls the kernel, and takes its memory from a fixed space.
 //!
 //! | exit code | meaning |
 //! |---|---|
@@ -23,10 +23,10 @@ use lzma_rust2::{LzmaReader, Read as _};
 /// The prober, as `.lzma`.
 static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/packed"));
 
-/// Memory that unpacking may take, in KiB: its dictionary is at most as large as the prober.
+/// How much memory unpacking may use, in KiB; its dictionary is at most as large as the prober.
 const MEMORY_LIMIT_KIB: u32 = 12 * 1024;
 
-/// Unpacked bytes that are written at once.
+/// How many unpacked bytes are written at once.
 const CHUNK: usize = 64 * 1024;
 
 /// What the kernel leaves on the stack of a new program: the number of arguments, the arguments, a null pointer, the environment.
@@ -37,7 +37,7 @@ struct Start {
 }
 
 unsafe extern "C" fn start(start: *const Start) -> ! {
-    // SAFETY: the kernel has put all of it there (System V ABI, "Initial Stack and Register State").
+    // SAFETY: the kernel has put everything there (System V ABI, "Initial Stack and Register State").
     let (arguments, environment) = unsafe {
         let arguments = &raw const (*start).first;
         (arguments, arguments.add((*start).arguments + 1))

@@ -1,4 +1,4 @@
-//! Memory without a C library: a fixed space from which everything is taken once, and the functions that compilers call.
+//! Memory without a C library: a fixed space from which all memory is taken, and the functions that compilers call.
 
 use core::{
     alloc::{GlobalAlloc, Layout},
@@ -7,11 +7,11 @@ use core::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// Bytes that can be taken: the dictionary, the decoder, a chunk, and messages. Pages that nobody touches cost nothing.
+/// The size of the space: the dictionary, the decoder, a chunk, and messages. Pages that are not touched cost nothing.
 const SPACE: usize = 16 * 1024 * 1024;
 
-/// Hands out a fixed space from its beginning to its end. Nothing is given back, for the program is soon over; what was taken
-/// last can grow.
+/// Hands out a fixed space from its beginning to its end. Nothing is freed, because the program ends soon; the last allocation
+/// can grow.
 struct Space {
     bytes: UnsafeCell<[u8; SPACE]>,
     taken: AtomicUsize,
@@ -23,7 +23,7 @@ unsafe impl Sync for Space {}
 #[global_allocator]
 static MEMORY: Space = Space { bytes: UnsafeCell::new([0; SPACE]), taken: AtomicUsize::new(0) };
 
-// SAFETY: what is returned lies within the space, is aligned, and was handed to nobody else. There is one thread.
+// SAFETY: what is returned is within the space, is aligned, and was not handed out before. There is one thread.
 unsafe impl GlobalAlloc for Space {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let begin = self.bytes.get().cast::<u8>();
@@ -37,7 +37,7 @@ unsafe impl GlobalAlloc for Space {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise is that of `alloc`. Nobody has written to it yet.
+        // SAFETY: the caller's promise is that of `alloc`. Nothing has been written to it yet, so it is zero.
         unsafe { self.alloc(layout) }
     }
 
@@ -53,7 +53,7 @@ unsafe impl GlobalAlloc for Space {
         // SAFETY: the caller's promise is that of `alloc`.
         let new = unsafe { self.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
         if !new.is_null() {
-            // SAFETY: both are valid for so many bytes, and the new one is nobody else's.
+            // SAFETY: both are valid for this many bytes, and the new one is not used by anything else.
             unsafe { memcpy(new, old, size.min(layout.size())) };
         }
         new
@@ -67,7 +67,7 @@ unsafe impl GlobalAlloc for Space {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
     for index in 0..length {
-        // SAFETY: the caller's promise. Volatile, so that no compiler makes a call to this very function of the loop.
+        // SAFETY: the caller's promise. Volatile, so that the compiler does not turn the loop into a call of this very function.
         unsafe { ptr::write_volatile(to.add(index), ptr::read(from.add(index))) };
     }
     to

@@ -1,10 +1,10 @@
-//! What a prober saw pass its interfaces, when it was told to capture.
+//! What a prober saw pass its interfaces, if it captures.
 
 use crate::{Attempt, FlowId};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// Sightings that follow one another.
+/// A series of sightings without a gap.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Capture {
@@ -18,17 +18,17 @@ pub struct Capture {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sighting {
-    /// The attempt that it belongs to. The source always knows it; a destination only from a nonce, which a handshake has not.
+    /// The attempt that it belongs to. The source always knows it; a destination knows it only from a nonce, which a handshake lacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<(FlowId, Attempt)>,
-    /// TCP: the sequence number of the SYN that it is or answers, which address translation leaves as it is.
+    /// TCP: the sequence number of the SYN that it is or answers, which address translation does not change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u32>,
     /// What it is.
     pub packet: Packet,
-    /// Which way it went.
+    /// Its direction.
     pub way: Way,
-    /// The address that it came from, as it stands in its header.
+    /// The address that it came from, as in its header.
     pub from: IpAddr,
 }
 
@@ -51,7 +51,7 @@ pub enum Packet {
     },
 }
 
-/// Which way a packet passed an interface.
+/// The direction in which a packet passed an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Way {

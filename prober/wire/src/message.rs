@@ -22,7 +22,7 @@ pub enum Transport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
-    /// What is answered: the nonce, or DNS.
+    /// What it answers: nonces, or DNS queries.
     pub transport: Transport,
     /// The port.
     pub port: u16,
@@ -43,7 +43,7 @@ pub enum Question {
     },
 }
 
-/// Over which connection the attempts of a flow go.
+/// How the attempts of a flow use connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Connection {
@@ -53,7 +53,7 @@ pub enum Connection {
     /// One for all attempts, or one source port for UDP. Once a TCP connection that was established has ended, every further
     /// attempt sees the same end. An attempt without an answer is [`crate::Observation::Cut`] without a reset.
     Kept,
-    /// As [`Self::Kept`], but a connection that has ended is followed by a new one.
+    /// As [`Self::Kept`], but after a connection has ended, a new one is opened.
     Reopened,
 }
 
@@ -61,7 +61,7 @@ pub enum Connection {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlowSpec {
-    /// Its name in nonces and reports.
+    /// Its id in nonces and reports.
     pub flow: FlowId,
     /// How.
     pub transport: Transport,
@@ -70,10 +70,10 @@ pub struct FlowSpec {
     /// What to ask; for DNS transports only, where its absence means [`Question::Nonce`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<Question>,
-    /// Whether a completed handshake is the answer, and no byte is sent; for [`Transport::Tcp`] only.
+    /// Whether a completed handshake counts as the answer, and no byte is sent; for [`Transport::Tcp`] only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bare: bool,
-    /// Over which connection; for [`Transport::Tcp`] and [`Transport::Udp`] only.
+    /// How attempts use connections; for [`Transport::Tcp`] and [`Transport::Udp`] only.
     #[serde(default, skip_serializing_if = "is_each")]
     pub connection: Connection,
 }
@@ -83,21 +83,21 @@ fn is_each(connection: &Connection) -> bool {
     *connection == Connection::Each
 }
 
-/// How often and how long attempts are made, and how often they are told.
+/// How often attempts are made, how long they wait, and how often they are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pace {
-    /// From the start of an attempt of a flow to the start of its next one, in milliseconds; at least 1.
+    /// Time from the start of an attempt of a flow to the start of the next one, in milliseconds; at least 1.
     pub interval_ms: u64,
     /// How long an attempt waits for an answer before it is silent, in milliseconds. May exceed the interval:
     /// attempts of a flow then overlap.
     pub timeout_ms: u64,
-    /// From one [`Report`] to the next, in milliseconds; at least 1, and well below [`crate::HOLE_MS`]. Fewer reports cost less
-    /// CPU on the way to the runner, which then learns later what happened.
+    /// Time from one [`Report`] to the next, in milliseconds; at least 1, and well below [`crate::HOLE_MS`]. Fewer reports cost less
+    /// CPU between prober and runner, but the runner learns later what happened.
     pub report_ms: u64,
 }
 
-/// What a prober tries from its very start, before any runner is attached: given to it as JSON when it is started.
+/// What a prober tries from its start, before any runner is attached; passed to it as JSON when it is started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct First {
@@ -117,7 +117,7 @@ pub enum Command {
     Hello {
         /// Must equal [`crate::PROTOCOL`].
         protocol: u32,
-        /// Goes into every nonce. When it differs from the last stream's, the prober forgets its record first.
+        /// Part of every nonce. If it differs from the last stream's, the prober forgets its record first.
         run: u64,
         /// The runner has all spans up to this revision; 0 for none.
         have: Revision,
@@ -165,18 +165,18 @@ pub enum ListenerState {
     },
 }
 
-/// A listener and how it is.
+/// A listener and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerStatus {
     /// Which.
     pub listener: Listener,
-    /// How it is.
+    /// Its state.
     pub status: ListenerState,
-    /// Since when checks have succeeded without a hole of [`crate::HOLE_MS`] and a check's interval; absent before the first.
+    /// Since when checks have succeeded without a hole of [`crate::HOLE_MS`] plus a check's interval; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_us: Option<u64>,
-    /// When it was last checked with success; absent before the first time.
+    /// When a check last succeeded; absent before the first success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alive_us: Option<u64>,
 }
@@ -185,14 +185,14 @@ pub struct ListenerStatus {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
-    /// Revision of the record with this report taken into account.
+    /// The revision up to which this report covers the record.
     pub revision: Revision,
     /// When the report was made. Every attempt started more than the timeout before this moment is in the record.
     pub at_us: u64,
     /// Since when the prober has run without a hole: its own timer was never late by [`crate::HOLE_MS`] or more.
     pub steady_us: u64,
-    /// Longest delay of the prober's own timers, and of its listeners' answers over loopback, since the last report that told
-    /// everything, in microseconds: large when it got too little CPU. 0 in a part.
+    /// Longest delay of the prober's own timers, and of its listeners' answers over loopback, since the last complete report, in
+    /// microseconds: large if it got too little CPU. 0 in a partial report.
     pub lag_us: u64,
     /// Spans of the flows that this prober tries.
     pub source: Vec<SourceSpan>,
@@ -200,7 +200,7 @@ pub struct Report {
     pub arrivals: Vec<ArrivalSpan>,
     /// All listeners.
     pub listeners: Vec<ListenerStatus>,
-    /// Spans that had to be dropped unacknowledged, since the start.
+    /// How many spans had to be dropped unacknowledged since the start.
     pub dropped_spans: u64,
     /// What was captured since the last report; absent unless the prober captures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,7 +217,7 @@ pub enum Event {
         protocol: u32,
         /// Version of the prober's package.
         version: String,
-        /// A random number made when the prober started: another number means that it was restarted.
+        /// A random number from the prober's start; a different number means that it was restarted.
         instance: u64,
         /// The prober's clock.
         at_us: u64,

@@ -1,11 +1,11 @@
-//! The bytes that every attempt carries, so that both ends speak of the same attempt.
+//! The bytes that every attempt carries, so that both ends can identify it.
 
 use crate::{Attempt, FlowId};
 
 /// The DNS zone below which a prober answers; the label before it is a nonce in hexadecimal.
 pub const NONCE_ZONE: &str = "nonce.flowproof.test.";
 
-/// Names one attempt of one flow of one run.
+/// Identifies one attempt of one flow of one run.
 ///
 /// Encoded big-endian in [`Nonce::LENGTH`] bytes: magic `FLP1`, run (8), flow (4), attempt (4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,7 +25,7 @@ pub enum NonceError {
     Length,
     /// The magic is missing: somebody else's traffic.
     Magic,
-    /// A hexadecimal form with other characters in it.
+    /// The hexadecimal form has other characters in it.
     Hex,
 }
 

@@ -1,9 +1,9 @@
-//! What a prober remembers of attempts: spans at the source, spans of arrivals at the destination.
+//! What a prober remembers about attempts: spans at the source, spans of arrivals at the destination.
 
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// Names a flow within a run; given by the runner.
+/// Identifies a flow within a run; assigned by the runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FlowId(pub u32);
@@ -51,7 +51,7 @@ pub enum Observation {
     },
     /// What came back was not what was sent: another nonce, or no DNS message.
     Garbled,
-    /// The attempt could not be made: the kernel refused a call of ours. Says nothing about the network.
+    /// The attempt could not be made, because the kernel refused a system call. Says nothing about the network.
     LocalError {
         /// `errno`, as in `errno(3)`.
         errno: i32,
@@ -60,13 +60,13 @@ pub enum Observation {
     },
 }
 
-/// A run of consecutive attempts of a flow of which the source saw the same.
+/// A run of consecutive attempts of a flow of which the source saw the same result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceSpan {
     /// The flow.
     pub flow: FlowId,
-    /// First attempt of the run; names the span together with `flow`.
+    /// First attempt of the run; together with `flow`, it identifies the span.
     pub first: Attempt,
     /// Last attempt of the run, included.
     pub last: Attempt,
@@ -84,15 +84,15 @@ pub struct SourceSpan {
 
 /// A run of consecutive attempts of a flow that arrived at this destination.
 ///
-/// Attempts may arrive out of order or more than once; spans that touch are joined, and a joined span is sent under its
-/// lowest attempt while the ones that it swallowed are not sent again. Spans add up and take nothing back: a duplicate of an
-/// attempt whose span the prober has forgotten comes as a span of its own, which may be named like an older, longer one.
+/// Attempts may arrive out of order or more than once. Spans that touch are joined; a joined span is sent under its lowest
+/// attempt, and the spans that it absorbed are not sent again. Spans add up and remove nothing: a duplicate of an attempt whose
+/// span the prober has forgotten is sent as a span of its own, which may have the same id as an older, longer one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArrivalSpan {
     /// The flow.
     pub flow: FlowId,
-    /// Lowest attempt of the run; names the span together with `flow`.
+    /// Lowest attempt of the run; together with `flow`, it identifies the span.
     pub first: Attempt,
     /// Highest attempt of the run, included.
     pub last: Attempt,

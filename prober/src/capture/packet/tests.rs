@@ -96,7 +96,7 @@ fn datagrams_bring_what_they_carry() {
 fn errors_of_icmp_quote_what_they_are_about() {
     for ((from, to), protocol, icmp_type, icmp_code) in [(PAIRS[0], 1, 3, 13), (PAIRS[1], 58, 1, 1)] {
         let syn = packet(6, from, to, &tcp((40_000, 80), 0x02, 77, 0));
-        // A router need not quote more than eight octets behind the header of IP.
+        // A router need not quote more than eight octets after the IP header.
         let least = &syn[..syn.len() - 12];
         let datagram = packet(17, from, to, &udp((40_000, 80), b"nonce"));
         let ends = ends(from, to, (40_000, 80));
@@ -133,7 +133,7 @@ proptest! {
         let _ = read(&bytes);
     }
 
-    /// Bytes that get past the first look: a proper beginning, cut and changed anywhere.
+    /// Bytes that pass the first checks: a valid beginning, cut and changed anywhere.
     #[test]
     fn no_damage_makes_it_panic(
         pair in 0..2_usize, protocol in prop::sample::select(vec![1_u8, 6, 17, 58]), kind in 0..16_u8,

@@ -1,5 +1,4 @@
-//! Which crates may know which: the arrows of docs/architecture.md, read from the dependency trees that cargo resolves. And which rooms
-//! of the core may use which, read from its source.
+//! Which crates may depend on which: the dependencies in docs/architecture.md, checked in the trees that cargo resolves.
 
 use std::{
     collections::BTreeSet,

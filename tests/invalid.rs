@@ -1,6 +1,6 @@
 //! Every scenario in `invalid/` is refused with exactly the text beside it.
 //!
-//! `UPDATE=1 cargo test -p flowproof-tests --test invalid` writes the texts anew; read the difference before you commit it.
+//! `UPDATE=1 cargo test -p flowproof-tests --test invalid` rewrites the texts. Read the difference before you commit it.
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::{
@@ -10,7 +10,7 @@ use std::{
 };
 
 fn main() -> ExitCode {
-    // Paths in problems are as they were given: relative to the root of the repository.
+    // Problems show paths as they were given, here relative to the root of the repository.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     env::set_current_dir(root).expect("the repository has a root");
     let mut trials: Vec<Trial> =

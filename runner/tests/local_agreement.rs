@@ -1,7 +1,7 @@
 //! The engine and the rules agree: random policies, judged by the core's evaluator and by the kernel.
 //!
-//! Many small worlds share one cluster; a round gives each of them new labels and new policies, and tries a sample of flows.
-//! Denied flows are rejected in this test, so that an answer, either way, takes no time. `FLOWPROOF_POLICY_SETS` sets how many
+//! Many small worlds share one cluster. A round gives each of them new labels and new policies, and tries a sample of flows.
+//! Denied flows are rejected in this test, so that every answer comes at once. `FLOWPROOF_POLICY_SETS` sets how many
 //! policy sets are tried; `FLOWPROOF_SEED` repeats a run.
 
 #[path = "local/random.rs"]
@@ -42,13 +42,13 @@ const POLICY_SETS: usize = 800;
 /// Policy sets within which a wrong engine must be found.
 const POLICY_SETS_WHEN_WRONG: usize = 100 * WORLDS;
 
-/// The engine under test answers at once, either way: an attempt that is silent says that this machine is overloaded.
+/// The engine under test answers at once, whether it allows or rejects. A silent attempt means that this machine is overloaded.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 
-/// How often a silent flow is asked again before its silence counts.
+/// How often a silent flow is tried again before its silence counts.
 const ASKED_AGAIN: usize = 10;
 
-/// Over which time the attempts of one pod are spread, in milliseconds.
+/// The time over which the attempts of one pod are spread, in milliseconds.
 const SPREAD_MS: u64 = 100;
 
 const ENFORCED_WITHIN: Duration = Duration::from_secs(30);
@@ -61,7 +61,7 @@ struct State {
     /// Label `team` of each namespace.
     teams: Vec<&'static str>,
     policies: Vec<(usize, Value)>,
-    /// Policies of the cluster; often none.
+    /// Cluster policies; often none.
     tiers: Vec<Value>,
 }
 
@@ -96,7 +96,7 @@ async fn the_engine_and_the_rules_agree() -> Result<()> {
     Ok(())
 }
 
-/// The comparison itself is worth something: it finds an engine that is wrong in one corner, and shows the policy it is about.
+/// The comparison itself works: it finds an engine that is wrong in one corner, and shows the policy that reveals it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_engine_is_found() -> Result<()> {
     let faults = [Fault::PortIgnored, Fault::NamespaceOrPod, Fault::EndPortExclusive, Fault::NotInNeedsKey];
@@ -138,7 +138,7 @@ impl Outcome {
     }
 }
 
-/// Plays rounds in one cluster; ends with the first difference, told with as few policies as show it.
+/// Plays rounds in one cluster; ends with the first difference, reduced to the policies that are needed to show it.
 async fn compare(fault: Option<Fault>, rounds: usize, seed: usize) -> Result<Outcome> {
     let options = LocalOptions { fault: fault.or(Some(Fault::RejectsInsteadOfDrops)), ..options() };
     let pods: Vec<PodSpec> = (0..WORLDS).flat_map(pods_of).collect();
@@ -183,9 +183,9 @@ async fn compare(fault: Option<Fault>, rounds: usize, seed: usize) -> Result<Out
     Ok(outcome)
 }
 
-/// Whether the kernel did something else than the rules say.
+/// Whether the kernel did not do what the rules say.
 fn differs(answer: Answer, observed: &Observation) -> bool {
-    // A handshake that completed was let through, whatever became of the answer.
+    // If the handshake completed, the connection was let through, whatever became of the answer.
     let through = matches!(observed, Observation::Answered { .. } | Observation::Cut { .. });
     match answer {
         Answer::Allow => !through,
@@ -194,7 +194,7 @@ fn differs(answer: Answer, observed: &Observation) -> bool {
     }
 }
 
-/// Takes policies away as long as the difference stays, and tells what is left.
+/// Removes policies as long as the difference remains, and describes what is left.
 async fn explain(
     scene: &mut Scene,
     pods: &[PodSpec],
@@ -264,7 +264,7 @@ fn pods_of(world: usize) -> Vec<PodSpec> {
         .map(|index| {
             let name = format!("{}/p{index}", namespace(world, NAMESPACES[index / 2]));
             let node = if index % 2 == 0 { "node1" } else { "node2" };
-            // The same names stand for different numbers.
+            // The same name means different numbers.
             let named = |port| match (port, index % 3) {
                 (80, 0) | (81, 1) | (82, 2) => Some("web".to_owned()),
                 (81, 0) | (82, 1) => Some("alt".to_owned()),
@@ -288,7 +288,7 @@ async fn nodes(scene: &Scene) -> Result<BTreeMap<String, Vec<std::net::IpAddr>>>
     Ok(nodes.into_iter().map(|node| (node.name, node.addresses)).collect())
 }
 
-/// Gives a world its labels and policies: at once in the evaluator's view, in the cluster with the changes.
+/// Gives a world its labels and policies: in the evaluator's view at once, in the cluster when the returned changes are made.
 fn enact<'a>(
     scene: &'a Scene,
     world: usize,
@@ -372,7 +372,7 @@ struct Flow {
     connection: Connection,
 }
 
-/// Draws flows of every world, those of a pod side by side.
+/// Draws flows of every world; those of one pod are adjacent.
 fn draw_flows(scene: &Scene, pods: &[PodSpec], runner: &mut TestRunner) -> Vec<Flow> {
     let choice = (0..PODS, 1..PODS, 0..PORTS.len(), proptest::bool::ANY, proptest::bool::weighted(0.7));
     let mut flows = Vec::new();
@@ -393,7 +393,7 @@ fn draw_flows(scene: &Scene, pods: &[PodSpec], runner: &mut TestRunner) -> Vec<F
     flows
 }
 
-/// Tries all flows; those that are silent again, up to so many times.
+/// Tries all flows, and silent ones again, up to this many times.
 async fn try_flows(
     scene: &mut Scene,
     pods: &[PodSpec],

@@ -1,5 +1,5 @@
-//! What people have: the examples of `docs/examples`, played as one suite, and manifests after the shape of well-known charts
-//! (`charts/`), each played with `run -f`. In the local cluster everything matches, or is left open by the API for a reason that is said here.
+//! Applications that people have: the examples of `docs/examples`, played as one suite, and manifests modeled on well-known charts
+//! (`charts/`), each played with `run -f`. In the local cluster everything matches, or the API leaves it open for a reason given here.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -10,11 +10,11 @@ use std::{
     process::Command,
 };
 
-/// The charts in which flows are left open, each because of a pod on its node's network: policies see it as a pod or as its node.
+/// The charts with flows that are left open, each because of a pod on its node's network: to policies it is a pod or its node.
 const LEFT_OPEN: [&str; 2] = ["ingress-controller-on-host-network", "monitoring"];
 
-/// Examples whose edits are not all noticed, and how many are not: those of a block outside the cluster, where nobody answers. The
-/// reviewed map beside the example notices them, see `the_reviewed_maps_notice_what_no_flow_can_show`.
+/// Examples with edits that are not noticed, and how many: those of a block outside the cluster, where nothing answers. The
+/// reviewed map beside the example notices them; see `the_reviewed_maps_notice_what_no_flow_can_show`.
 const SURVIVORS: [(&str, usize); 1] = [("payments", 6)];
 
 fn examples() -> PathBuf {
@@ -47,7 +47,7 @@ struct Played {
     files: BTreeSet<String>,
 }
 
-/// Plays in the local cluster; anything but a match or an open question is an error that names the flow.
+/// Plays in the local cluster. Anything other than a match or a flow that is left open is an error that names the flow.
 fn play(arguments: &[&str], path: &Path) -> Result<Played> {
     let all = [&["run", "--cluster", "local", "--no-canary", "--progress", "none", "--json", "-"], arguments];
     let output = flowproof(&all.concat(), path).output()?;
@@ -79,7 +79,7 @@ fn play(arguments: &[&str], path: &Path) -> Result<Played> {
 #[test]
 fn every_example_matches() -> Result<()> {
     let folders = listed(&examples())?.into_iter().filter(|path| path.is_dir()).count();
-    // Side by side they would starve one another on a busy machine.
+    // With more lanes they would starve each other on a busy machine.
     let played = play(&["--jobs", "2"], &examples())?;
     ensure!(folders >= 5 && played.files.len() == folders, "{folders} folders, played: {:?}", played.files);
     ensure!(played.matched > 300 && played.unspecified == 0, "{} matched", played.matched);

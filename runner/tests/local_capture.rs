@@ -1,10 +1,10 @@
-//! Where attempts die: captures in the local cluster with faults of which the truth is known.
+//! Where attempts die: captures in the local cluster with faults, where the truth is known.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{path::Path, process::Command};
 
-/// A client that takes nothing reaches a store across nodes; a stranger does not.
+/// A client that lets nothing in reaches a store on another node; a stranger does not.
 const SCENARIO: &str = "
 scenario: a client that takes nothing reaches a store that no stranger reaches
 namespaces: { app: , data: }
@@ -28,7 +28,7 @@ expect:
   drop: [app/stranger -> data/store tcp/80, app/stranger -> data/store udp/80]
 ";
 
-/// Nobody listens there: the node itself refuses.
+/// Nothing listens there, so the node itself refuses.
 const REFUSED: &str = "
 scenario: a node answers where nobody listens
 namespaces: { app: }
@@ -39,7 +39,7 @@ expect:
   allow: [app/client -> node of app/there tcp/9]
 ";
 
-/// What a run tells of a flow: its verdict, what was found, and the sentence.
+/// What a run reports about a flow: its verdict, what was found, and the sentence.
 type Told = (String, String, String, String);
 
 fn run(scenario: &str, arguments: &[&str]) -> Result<(Vec<Told>, Value, tempfile::TempDir)> {
@@ -67,7 +67,7 @@ fn run(scenario: &str, arguments: &[&str]) -> Result<(Vec<Told>, Value, tempfile
     Ok((told, outcome, folder))
 }
 
-/// The flows from a source with all that is told of them.
+/// The flows from a source, with everything that is reported about them.
 fn of<'a>(told: &'a [Told], source: &str, port: &str) -> Vec<&'a Told> {
     let flows = told.iter().filter(|(name, ..)| name.starts_with(source) && name.contains(port));
     flows.collect()
@@ -105,7 +105,7 @@ fn an_answer_that_is_lost_left_and_never_came_back() -> Result<()> {
     every_report_says(folder.path(), tcp)
 }
 
-/// Quotes may be written as entities.
+/// Quotes may be HTML entities.
 fn every_report_says(folder: &Path, sentence: &str) -> Result<()> {
     let plain = |text: String| text.replace("&#39;", "'").replace("&#x27;", "'").replace("&apos;", "'");
     for name in ["junit.xml", "page.html"] {

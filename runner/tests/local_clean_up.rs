@@ -1,4 +1,4 @@
-//! The end of a run: what is judged is told before everything is gone, and what remains is named.
+//! The end of a run: verdicts are reported before everything is gone, and what remains is named.
 
 use anyhow::{Result, ensure};
 use async_trait::async_trait;
@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Nothing here takes this long.
+/// Limit for every wait; nothing takes this long.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A local cluster whose lanes are gone only when the test says so, or never.

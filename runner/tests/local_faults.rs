@@ -1,4 +1,4 @@
-//! The kill matrix: every fault shows, none is reported that is none, and what survives is told.
+//! The kill matrix: every fault is caught, a correct cluster catches none, and survivors are reported.
 
 use anyhow::{Context, Result, ensure};
 use flowproof::{
@@ -95,7 +95,7 @@ fn the_list_names_all_faults_and_an_unknown_one_gets_the_nearest() -> Result<()>
     Ok(())
 }
 
-/// The page names every fault with its line: generated text that nobody generates again is wrong soon.
+/// The page has the line of every fault: without this test, its text would soon be out of date.
 #[test]
 fn the_page_lists_all_faults() -> Result<()> {
     let page = std::fs::read_to_string(folder("docs/local-cluster.md"))?;

@@ -1,8 +1,8 @@
-//! The map of an application is what the local cluster's kernel lets through: random small applications, every pair of their workloads,
-//! every port on which they listen.
+//! The map of an application agrees with what the local cluster's kernel lets through: random small applications, every pair of their
+//! workloads, every port on which they listen.
 //!
-//! Many applications share one cluster; a round gives each of them new labels and policies. Denied flows are rejected in this test, so
-//! that an answer, either way, takes no time. `FLOWPROOF_APPLICATIONS` sets how many are tried; `FLOWPROOF_SEED` repeats a run.
+//! Many applications share one cluster. A round gives each of them new labels and policies. Denied flows are rejected in this test, so
+//! that every answer comes at once. `FLOWPROOF_APPLICATIONS` sets how many are tried; `FLOWPROOF_SEED` repeats a run.
 
 #[path = "local/random.rs"]
 mod random;
@@ -34,12 +34,12 @@ const WORLDS: usize = 8;
 const PODS: usize = 6;
 /// Applications in the ordinary tests.
 const APPLICATIONS: usize = 96;
-/// Where everybody listens; the first has a name.
+/// The ports on which all workloads listen; the first one has a name.
 const LISTENS: [(Transport, u16); 3] = [(Transport::Tcp, 80), (Transport::Tcp, 81), (Transport::Udp, 80)];
-/// An attempt that is silent says that this machine is overloaded: it is tried again, so often.
+/// How often a silent attempt is tried again; silence means that this machine is overloaded.
 const ASKED_AGAIN: usize = 10;
 const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
-/// Over which time the attempts of one pod are spread, in milliseconds.
+/// The time over which the attempts of one pod are spread, in milliseconds.
 const SPREAD_MS: u64 = 100;
 const ENFORCED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -67,7 +67,7 @@ async fn a_map_is_what_the_kernel_lets_through() -> Result<()> {
             maps.push(map(&application)?);
         }
         scene.cluster.enforced(ENFORCED_WITHIN).await?;
-        // Both families would double the time: they take turns.
+        // Both families would double the time, so they alternate.
         let flows = flows(&scene, &pods, round % 2 == 0);
         let attempts = flows.iter().map(|flow| (pods[flow.from].name.clone(), flow.transport, flow.end));
         let observations = scene.try_again(&attempts.collect::<Vec<_>>(), ASKED_AGAIN).await?;
@@ -109,7 +109,7 @@ fn pods_of(world: usize) -> Vec<PodSpec> {
     (0..PODS).map(pod).collect()
 }
 
-/// The same name stands for another number at every other pod.
+/// The same name means another number on every other pod.
 fn name_of(index: usize, transport: Transport, port: u16) -> Option<&'static str> {
     (transport == Transport::Tcp && (port == 80) == (index.is_multiple_of(2))).then_some("web")
 }
@@ -176,7 +176,7 @@ fn policy(manifest: &Value) -> Option<ObjectRef> {
     })
 }
 
-/// Gives the pods of an application, which are there already, its labels, and applies its policies.
+/// Gives the existing pods of an application its labels, and applies its policies.
 async fn enact(scene: &Scene, application: &[Value]) -> Result<()> {
     let label = |labels: &Value, key: &str| (key.to_owned(), labels[key].as_str().map(str::to_owned));
     for manifest in application {

@@ -1,5 +1,5 @@
-//! What `mutate` says of an edit is what the local cluster shows: with an edit that would be noticed some written expectation does not
-//! match, with any other edit all of them do.
+//! What `mutate` says about an edit is what the local cluster shows: with an edit that would be noticed, at least one written expectation
+//! does not match; with any other edit, all of them do.
 //!
 //! `FLOWPROOF_EDITS` sets how many edits of the shipped scenarios' policies are played, spread evenly over all of them.
 
@@ -22,13 +22,13 @@ use tokio_util::sync::CancellationToken;
 /// Edits in the ordinary tests.
 const EDITS: usize = 40;
 
-/// How long a flow that does not match is waited for; one that matches takes some hundred milliseconds.
+/// How long to wait for a flow that does not match; one that matches takes some hundred milliseconds.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// Scenarios side by side: fewer than usual, for many flows of an edit try until they are given up.
+/// Scenarios side by side: fewer than usual, because many flows of an edit are tried until they are given up.
 const LANES: usize = 6;
 
-/// How often what shows nothing, because an end got too little CPU, is played.
+/// How often an edit is played that shows nothing because an end got too little CPU.
 const ROUNDS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +36,7 @@ async fn what_mutate_says_of_an_edit_is_what_playing_it_shows() -> Result<()> {
     let wanted = env::var("FLOWPROOF_EDITS").ok().and_then(|text| text.parse().ok()).unwrap_or(EDITS);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
     let suite = scenarios::load(&[folder]).map_err(|problems| anyhow::anyhow!("{}", problems[0]))?;
-    // An established connection outlives what denies it: not a question of the policies alone.
+    // An established connection may outlive a policy that denies it, so it does not depend on the policies alone.
     let judged_by_policies = |scenario: &&Scenario| {
         !scenario.live
             && scenario.steps.iter().flat_map(|step| &step.expectations).all(|one| !one.flow.established)
@@ -89,7 +89,7 @@ async fn play(trials: &[Trial]) -> Result<Vec<ScenarioOutcome>> {
     Ok(judged.cleaned().await.scenarios)
 }
 
-/// What playing an edit shows of what was said.
+/// Whether playing an edit confirms what `mutate` says.
 enum Shown {
     AsSaid,
     Otherwise(String),

@@ -1,4 +1,4 @@
-//! The local cluster's network without policies: every pod reaches every other, both families, and nothing remains.
+//! The local cluster's network without policies: every pod reaches every other over both families, and nothing remains.
 
 #[path = "local/support.rs"]
 mod support;

@@ -1,6 +1,6 @@
 //! What is worked out on paper is what the kernel does: scenarios are played in the local cluster with a fault, and every flow that
-//! was judged is compared. A sample of the faults; with `FLOWPROOF_PAPER=all` every fault against every shipped scenario (half an
-//! hour).
+//! was judged is compared. This plays a sample of the faults; with `FLOWPROOF_PAPER=all`, every fault against every shipped scenario
+//! (half an hour).
 
 use anyhow::{Context, Result, ensure};
 use flowproof::{
@@ -26,7 +26,7 @@ use std::{
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_flowproof");
 
-/// One fault of each place in the rules and in the paths, and scenarios in which it shows.
+/// One fault for each place in the rules and in the paths, and the scenarios in which it shows.
 const SAMPLE: &[(&str, &str)] = &[
     ("masqueraded-across-nodes", "paths/both-ends"),
     ("same-node-unpoliced", "paths/both-ends"),
@@ -48,7 +48,7 @@ fn played(fault: &str, filter: Option<&str>) -> Result<Outcome> {
     let folder = tempfile::tempdir()?;
     let saved = folder.path().join("saved.json");
     let mut command = Command::new(PROGRAM);
-    // The local engine enforces within milliseconds; what is wrong stays wrong.
+    // The local engine enforces within milliseconds, so a flow that is wrong stays wrong.
     command.args(["run", "--cluster", "local", "--quiet", "--no-canary", "--settle", "2s"]);
     command.args(["--fault", fault, "--save"]);
     command.arg(&saved);
@@ -72,7 +72,7 @@ fn compare(fault: &str, outcome: &Outcome, scenarios: &[Scenario]) -> Result<usi
     let mut differ = 0;
     for played in &observed.scenarios {
         for (judged, would) in played.flows.iter().zip(played.would(suspect)) {
-            // Nobody says how much CPU the server had.
+            // Nothing shows how much CPU the DNS server had.
             if judged.flow.target == "cluster-dns" {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! The local cluster's policies, seen by probers: what is let through is what the API says.
+//! The local cluster's policies, seen by probers: what gets through is what the API says.
 
 #[path = "local/support.rs"]
 mod support;
@@ -150,8 +150,8 @@ fn nobody_to(tier: &str, priority: u32, namespace: &str) -> Value {
     })
 }
 
-/// By its own address a pod never meets a policy; through its Service it meets cluster policies (API overview of
-/// network-policy-api, *hairpin*), and those of its namespace are not defined for it.
+/// Policies never apply to a pod that reaches itself by its own address. Through its Service, cluster policies apply (API overview of
+/// network-policy-api, *hairpin*), and for NetworkPolicies it is not defined.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_meets_cluster_policies_when_it_reaches_itself_through_a_service() -> Result<()> {
     for (tier, isolated, wanted) in [
@@ -196,7 +196,7 @@ async fn denied_is_silent_and_a_dead_service_refuses() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delay_holds_changes_back_but_not_new_pods() -> Result<()> {
-    // So long that the attempt before it is over has time on a busy machine.
+    // Long enough for an attempt before the delay is over, even on a busy machine.
     let delay = Duration::from_secs(3);
     let options = LocalOptions { enforce_delay: delay, ..options() };
     let mut scene = scene_on(LocalCluster::start(&options).await?).await?;

@@ -1,4 +1,4 @@
-//! The local cluster in surroundings that do not allow it, and what is left of it when it ends.
+//! The local cluster on machines that do not allow it, and what is left of it when it ends.
 
 use anyhow::{Context, Result, ensure};
 use seccompiler::{
@@ -14,7 +14,7 @@ use std::{
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_flowproof");
 
-/// Nothing here takes this long.
+/// Limit for every wait; nothing takes this long.
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn scenario() -> String {
@@ -24,13 +24,13 @@ fn scenario() -> String {
         .to_string()
 }
 
-/// Runs a scenario after what a shell does first.
+/// Runs a scenario after some shell commands.
 fn run_after(shell: &str) -> Result<Output> {
     let script = format!("{shell}\nexec {PROGRAM} run --cluster local --progress none {}", scenario());
     Ok(Command::new("sh").args(["-c", &script]).output()?)
 }
 
-/// What is told on stderr; exit code 4 goes with it.
+/// The message on stderr, with exit code 4.
 fn refusal(shell: &str) -> Result<String> {
     let output = run_after(shell)?;
     let told = String::from_utf8(output.stderr)?;
@@ -48,7 +48,7 @@ fn too_few_open_files_are_told_with_the_limit() -> Result<()> {
 
 #[test]
 fn where_user_namespaces_are_forbidden_the_setting_is_named() -> Result<()> {
-    // In a user namespace of its own the limit concerns nobody else. Without capabilities root cannot do without.
+    // In a user namespace of its own, the limit affects nothing else. Without capabilities, root needs a user namespace, too.
     let script = format!(
         "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set -all --inh-caps -all \
          {PROGRAM} run --cluster local --progress none {}",
@@ -62,7 +62,7 @@ fn where_user_namespaces_are_forbidden_the_setting_is_named() -> Result<()> {
     Ok(())
 }
 
-/// Runs a scenario where `socket` fails with an error number for some first and third arguments, as on a kernel without them.
+/// Runs a scenario while `socket` fails with an error number for some first and third arguments, as on a kernel without support.
 fn run_without_sockets(arguments: &[(u8, u64)], error: u32) -> Result<Output> {
     let equals = |(index, value): &(u8, u64)| {
         SeccompCondition::new(*index, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, *value)
@@ -73,7 +73,7 @@ fn run_without_sockets(arguments: &[(u8, u64)], error: u32) -> Result<Output> {
     let here = std::env::consts::ARCH.try_into()?;
     let filter = SeccompFilter::new([(socket, vec![rule])].into(), SeccompAction::Allow, errno, here)?;
     let filter: BpfProgram = filter.try_into()?;
-    // A filter is of one thread, and of what it starts.
+    // A filter applies to one thread and to what it starts.
     let run = move || -> Result<Output> {
         seccompiler::apply_filter(&filter)?;
         run_after("")
@@ -101,7 +101,7 @@ fn without_ipv6_the_cluster_has_ipv4() -> Result<()> {
     Ok(())
 }
 
-/// All descendants of a process, while it lives.
+/// All descendants of a living process.
 fn descendants(process: u32) -> Vec<u32> {
     let mut found = Vec::new();
     let mut open = vec![process];
@@ -116,7 +116,7 @@ fn descendants(process: u32) -> Vec<u32> {
     found
 }
 
-/// Whether a process is there and not merely waiting to be buried.
+/// Whether a process exists and is not a zombie.
 fn lives(process: u32) -> bool {
     fs::read_to_string(format!("/proc/{process}/stat"))
         .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with('Z')))
@@ -131,7 +131,7 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) -> Result<()> {
     Ok(())
 }
 
-/// Namespaces end with their last process: no process, no namespace.
+/// Namespaces end with their last process, so without processes there are no namespaces.
 fn nothing_remains_after(signal: &str) -> Result<()> {
     let mut run = Command::new(PROGRAM)
         .args(["run", "--cluster", "local", "--progress", "none", "--hold", "20s", &scenario()])

@@ -1,4 +1,4 @@
-//! A watch in the local cluster, whose truth is known: enforcement is taken away and given back, or nothing happens.
+//! A watch in the local cluster, where the truth is known: enforcement is removed and restored, or nothing happens.
 
 use anyhow::{Context as _, Result, ensure};
 use flowproof::{
@@ -22,10 +22,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// No watch of these takes this long.
+/// Limit for a watch; none takes this long.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Attempts are half of this apart; a busy machine adds what the probers' timers were late.
+/// Attempts are half of this apart; on a busy machine, the lag of the probers' timers is added.
 const RESOLUTION_MS: u64 = 200;
 
 const RUN: &str = "watched";
@@ -37,7 +37,7 @@ fn scenario() -> Result<Scenario> {
     scenarios.pop().context("there is one")
 }
 
-/// Watches the scenario while `meanwhile` happens, from the moment at which all has settled.
+/// Watches the scenario while `meanwhile` happens, from the moment when everything has settled.
 async fn watched<F>(meanwhile: impl FnOnce(Arc<LocalCluster>, Live) -> F) -> Result<(Outcome, F::Output)>
 where
     F: Future,
@@ -107,7 +107,7 @@ async fn enforcement_that_is_gone_for_a_while_is_a_leak_of_that_length() -> Resu
         tokio::time::sleep_until(Instant::from_std(open) + OPEN).await;
         cluster.apply(&manifest).await?;
         let closed = cluster.enforced(LIMIT).await?;
-        // The end of a leak shows in the attempts behind it.
+        // The end of a leak shows in the attempts after it.
         tokio::time::sleep_until(Instant::from_std(closed) + OPEN).await;
         Ok::<u64, anyhow::Error>((closed - open).as_millis() as u64)
     })

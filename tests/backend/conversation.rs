@@ -1,4 +1,4 @@
-//! A conversation with one prober, as short as the tests need it.
+//! A conversation with one prober, as far as the tests need it.
 
 use anyhow::{Context, Result, bail};
 use flowproof::cluster::{Cluster, PodName, Stream};

@@ -1,4 +1,4 @@
-//! What is asked of Kubernetes only.
+//! Tests for Kubernetes only.
 
 use crate::{
     conversation::Conversation,
@@ -25,7 +25,7 @@ use std::{
 };
 use tokio::runtime::Runtime;
 
-/// The cluster that is asked.
+/// The cluster under test.
 #[derive(Clone)]
 pub(crate) struct Ground {
     pub(crate) kube: Arc<Kube>,
@@ -65,7 +65,7 @@ pub(crate) fn trials(ground: Option<&Ground>, runtime: &Arc<Runtime>) -> Vec<Tri
     CHECKS.iter().map(trial).collect()
 }
 
-/// Far more than nine pods take, on a busy machine too: a deployment that goes one by one is found out.
+/// Far more than nine pods take, even on a busy machine; but a deployment that starts pods one by one takes longer.
 const SOON: Duration = Duration::from_secs(60);
 
 async fn is_quick(kube: Arc<Kube>) -> Result<()> {
@@ -108,7 +108,7 @@ async fn uses_the_nodes_network(kube: Arc<Kube>) -> Result<()> {
     let info = kube.describe().await?;
     let mut lane = lane(&info, 2, 1);
     for pod in &mut lane.pods {
-        // Same name, same node: only the namespace tells their sockets apart.
+        // Same name, same node: only the namespace distinguishes their sockets.
         pod.node.clone_from(&info.nodes[0].name);
         pod.host_network = true;
         pod.listens.clear();
@@ -138,7 +138,7 @@ async fn cleans(kube: Arc<Kube>) -> Result<()> {
 
 async fn removes_cluster_scoped(Ground { kube, lab, .. }: Ground) -> Result<()> {
     const GROUP: &str = "policy.networking.k8s.io";
-    // Any cluster-scoped kind of a policy group will do; this one nobody enforces.
+    // Any cluster-scoped kind of a policy group will do; nothing enforces this one.
     let definition = json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -176,7 +176,7 @@ async fn removes_cluster_scoped(Ground { kube, lab, .. }: Ground) -> Result<()> 
     };
     let info = kube.describe().await?;
 
-    // With its lane.
+    // Removed with its lane.
     let first = lane(&info, 1, 1);
     let name = unique("policy");
     with_lane(&*kube, &first, async || {
@@ -195,7 +195,7 @@ async fn removes_cluster_scoped(Ground { kube, lab, .. }: Ground) -> Result<()> 
     .await?;
     ensure!(objects(&first.run).await?.is_empty(), "it outlived its lane");
 
-    // By the run's id, as after a crash.
+    // Removed by the run's id, as after a crash.
     let second = lane(&info, 1, 1);
     let name = unique("policy");
     kube.deploy(&second).await?;

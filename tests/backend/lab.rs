@@ -37,7 +37,7 @@ impl Lab {
         self.run(&["kubectl", "apply", "-f", &file.path().display().to_string()]);
     }
 
-    /// Runs a command of the lab's script and returns what it says.
+    /// Runs a command of the lab's script and returns its output.
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
         let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/lab/lab"))
             .args(arguments)

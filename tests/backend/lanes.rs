@@ -27,7 +27,7 @@ pub(crate) fn unique(prefix: &str) -> String {
     format!("{prefix}-{time:x}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A lane of so many namespaces with so many pods each, on the usable nodes in turn, and a Service in the first.
+/// A lane with this many namespaces of this many pods each, on the usable nodes in turn, and a Service in the first namespace.
 pub(crate) fn lane(info: &ClusterInfo, namespaces: usize, pods: usize) -> Lane {
     let run = unique("test");
     let nodes: Vec<&str> =

@@ -1,8 +1,8 @@
-//! One suite for every backend: what [`flowproof::cluster::Cluster`] promises, asked of each place that implements it.
+//! One suite for every backend: tests what [`flowproof::cluster::Cluster`] promises.
 //!
-//! `local` takes part wherever this user may make namespaces. `kube` takes part when `FLOWPROOF_TEST_LAB` names instances of
-//! the lab that are up, with commas between them: the first is used; what concerns only Kubernetes is asked of it as well. A
-//! backend that does not take part is listed as ignored.
+//! `local` takes part if this user may make namespaces. `kube` takes part if `FLOWPROOF_TEST_LAB` names running instances of the
+//! lab, separated by commas: the first one is used, also for the tests for Kubernetes only. A backend that does not take part is
+//! listed as ignored.
 
 #![expect(clippy::print_stderr, reason = "absences are for whoever runs the tests")]
 
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         Ground { kube: Arc::new(kube), options, lab }
     });
     if ground.is_some() {
-        // Some trials take the lab's API server or a kubelet away, and all share one backend, which knows one run at a time.
+        // Some trials stop the lab's API server or a kubelet, and all share one backend, which knows one run at a time.
         arguments.test_threads.get_or_insert(1);
     }
     let cluster = ground.as_ref().map(|ground| Arc::clone(&ground.kube) as Arc<dyn Cluster>);
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// The local cluster, if this machine lets this user have one.
+/// The local cluster, if this user can start one on this machine.
 fn local(runtime: &Runtime, prober: PathBuf) -> Option<Arc<dyn Cluster>> {
     fs::write(&prober, image::Prober::own().program).expect("the prober can be written");
     fs::set_permissions(&prober, fs::Permissions::from_mode(0o755)).expect("it can be made executable");

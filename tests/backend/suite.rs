@@ -47,7 +47,7 @@ pub(crate) fn trials(
     CHECKS.iter().map(trial).collect()
 }
 
-/// Deploys a lane, runs the check and removes the lane whatever came of it.
+/// Deploys a lane, runs the check, and removes the lane whatever the result.
 pub(crate) async fn with_lane<T>(
     cluster: &dyn Cluster,
     lane: &Lane,
@@ -105,7 +105,7 @@ async fn reattaches(cluster: Arc<dyn Cluster>) -> Result<()> {
         let mut second = Conversation::open(&*cluster, pod).await?;
         ensure!(second.instance == instance, "it is another prober");
         second.listening(&LISTENERS).await.context("the prober forgot its listeners")?;
-        // A runner that lost its stream without noticing attaches beside it: the older one must end.
+        // A runner that has lost its stream without noticing attaches again: the older stream must end.
         let mut third = Conversation::open(&*cluster, pod).await?;
         third.ping(1).await?;
         second.ended().await.context("the older stream")
@@ -240,11 +240,11 @@ async fn removes(cluster: Arc<dyn Cluster>) -> Result<()> {
         ensure!(matches!(answer, Err(ClusterError::PodGone { .. })), "{answer:?}");
     }
     cluster.remove(&lane, Wait::UntilGone).await.context("a second removal")?;
-    // The names are free again.
+    // The names can be used again.
     with_lane(&*cluster, &lane, async || Ok(())).await
 }
 
-/// Checks that a change was accepted while it was asked for.
+/// Checks that the time of acceptance is between the request and the answer.
 async fn within(change: impl AsyncFnOnce() -> Result<Accepted, ClusterError>) -> Result<()> {
     let before = Instant::now();
     let accepted = change().await?;

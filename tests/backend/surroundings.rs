@@ -1,4 +1,4 @@
-//! Wrong surroundings: each is named, with what would help.
+//! Wrong surroundings: the error names each one and says what would help.
 
 use crate::{
     conversation::Conversation,
@@ -23,12 +23,12 @@ use std::{
 };
 use tokio::{net::TcpListener, runtime::Runtime};
 
-/// Far more than it takes until a user knows, on a busy machine too: the connection itself has 10 s.
+/// Far more than the error takes, even on a busy machine; the connection itself has 10 s.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 type Check = fn() -> Pin<Box<dyn Future<Output = Result<()>>>>;
 
-/// Those that need no cluster.
+/// Checks that need no cluster.
 const ALONE: &[(&str, Check)] = &[
     ("no kubeconfig", || Box::pin(no_kubeconfig())),
     ("an API server that is down", || Box::pin(down())),
@@ -70,7 +70,7 @@ async fn no_tls() -> Result<()> {
     let address = listener.local_addr()?;
     let server = tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            // The client may be gone already.
+            // The client may already be gone.
             let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"SSH-2.0-other\r\n").await;
         }
     });
@@ -79,7 +79,7 @@ async fn no_tls() -> Result<()> {
     expect(answer, "", "TLS")
 }
 
-/// Describes the cluster at an address where there is none.
+/// Describes the cluster at an address without a cluster.
 async fn describe(server: &str) -> Result<Result<(), ClusterError>> {
     let file = tempfile::NamedTempFile::new()?;
     let cluster = format!("clusters: [{{name: c, cluster: {{server: '{server}'}}}}]");
@@ -90,7 +90,7 @@ async fn describe(server: &str) -> Result<Result<(), ClusterError>> {
     Ok(kube.describe().await.map(drop))
 }
 
-/// Expects that the cluster is unreachable, with these words in what is said and in the hint.
+/// Expects that the cluster is unreachable, with these words in the message and in the hint.
 pub(crate) fn expect(answer: Result<(), ClusterError>, said: &str, hinted: &str) -> Result<()> {
     match answer {
         Err(ClusterError::Unreachable { what, hint }) => {
@@ -107,7 +107,7 @@ pub(crate) async fn wrong_context(Ground { options, .. }: Ground) -> Result<()> 
     expect(Kube::connect(KubeOptions { context, ..options }).await.map(drop), "nowhere", "it has: ")
 }
 
-/// A kubeconfig that trusts another authority than the cluster's, as after the cluster was made anew.
+/// A kubeconfig that trusts another authority than the cluster's, as after the cluster was recreated.
 pub(crate) async fn wrong_authority(Ground { lab, .. }: Ground) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let [key, certificate] =
@@ -182,7 +182,7 @@ pub(crate) async fn forbidden(ground: Ground) -> Result<()> {
     let lane = lane(&ground.kube.describe().await?, 1, 1);
     let deployed = kube.deploy(&lane).await.map(drop);
 
-    // With the role that the project ships it may.
+    // With the role that the project ships, it may.
     lab.apply_text(CLUSTER_ROLE);
     lab.run(&[
         "kubectl",
@@ -224,7 +224,7 @@ pub(crate) async fn forbidden(ground: Ground) -> Result<()> {
     Ok(())
 }
 
-/// A node whose kubelet died: its pods do not come up, and the reason names the node.
+/// A node whose kubelet is dead: its pods do not come up, and the reason names the node.
 pub(crate) async fn dead_kubelet(Ground { kube, lab, .. }: Ground) -> Result<()> {
     let mut lane = lane(&kube.describe().await?, 1, 1);
     lane.without_headway = Duration::from_secs(6);

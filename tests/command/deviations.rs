@@ -1,4 +1,4 @@
-//! Known deviations excuse what policies do, and nothing once they are gone.
+//! Known deviations excuse flows under policies, but none after the policies are deleted.
 
 use super::{flowproof, stderr};
 

@@ -1,4 +1,4 @@
-//! `--json` means the same on every command: a file, or stdout instead of the text, with a schema that the documentation lists.
+//! `--json` means the same for every command: a file, or stdout instead of the text, with a schema that the documentation lists.
 
 use super::{flowproof, stderr, stdout};
 use serde_json::Value;
@@ -10,7 +10,7 @@ const MANIFESTS: &str = "../docs/examples/three-tiers/manifests";
 const LOCAL: [&str; 7] = ["--cluster", "local", "--settle", "5s", "--progress", "none", "--family=4"];
 const ONE: &str = "../scenarios/basics/database-from-app-namespace.yaml";
 
-/// What JSON is written to a file; the command's own text is on stdout then.
+/// The JSON that is written to a file; the command's text is on stdout.
 fn to_file(arguments: &[&str], option: &str, folder: &Path) -> Value {
     let file = folder.join("result.json").display().to_string();
     let output = flowproof(&[arguments, &[option, &file]].concat());
@@ -18,7 +18,7 @@ fn to_file(arguments: &[&str], option: &str, folder: &Path) -> Value {
     serde_json::from_slice(&fs::read(&file).expect("it was written")).expect("it is JSON")
 }
 
-/// What JSON is written to stdout, where nothing else is.
+/// The JSON that is written to stdout, which has nothing else.
 fn to_stdout(arguments: &[&str], option: &str) -> Value {
     let output = flowproof(&[arguments, &[option, "-"]].concat());
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {

@@ -1,4 +1,4 @@
-//! `flowproof lint` for a cluster: its version decides what is an error, and its network plugin what is warned of.
+//! `flowproof lint` for a cluster: its version decides what is an error, and its network plugin decides what gets a warning.
 
 use super::{flowproof, stderr};
 use std::{
@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-/// A block with host bits: refused since Kubernetes 1.36.
+/// A block with host bits, which Kubernetes rejects since 1.36.
 const LOOSE: &str = "\
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy

@@ -19,7 +19,7 @@ mod variants;
 
 use std::process::{Command, Output};
 
-/// Runs flowproof where no kubeconfig is found, unless the test gives one.
+/// Runs flowproof without a kubeconfig, unless the test provides one.
 fn flowproof(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flowproof"));
     command
@@ -153,7 +153,7 @@ fn with_stdin(arguments: &[&str], text: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flowproof"));
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.env("HOME", "/nonexistent").spawn().expect("flowproof can be started");
-    // Whoever refuses early does not read all of it.
+    // A command that refuses early does not read all of it.
     let _ = child.stdin.take().expect("stdin is a pipe").write_all(text);
     child.wait_with_output().expect("it ends")
 }
@@ -247,7 +247,7 @@ fn scenarios_are_generated_that_lint() {
     );
 }
 
-/// Bad input of every kind: a clear message, never a panic, never silence.
+/// Bad input of every kind causes a clear message, never a panic or silence.
 #[test]
 fn bad_manifests_are_told_and_never_panic() {
     let deep = format!("apiVersion: v1\nkind: X\nmetadata: {}x{}\n", "{ a: ".repeat(200), " }".repeat(200));

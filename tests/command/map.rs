@@ -19,7 +19,7 @@ fn opened() -> String {
     SHOP.replace("ingress: [{ from: [{ podSelector: { matchLabels: { app: web } } }] }]", "ingress: [{}]")
 }
 
-/// What is said when the database is opened to everybody.
+/// What is printed when the database is opened to everybody.
 fn opens(before: &str, after: &str) -> String {
     format!(
         "+ opens  the world -> shop/db tcp/5432

@@ -1,4 +1,4 @@
-//! `flowproof mutate`: what survives, the score, and the exit code that is asked for.
+//! `flowproof mutate`: what survives, the score, and the exit code of `--fail-under`.
 
 use super::{flowproof, stderr};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Every page that a person reads, as the program prints it, beside a copy that is read in review.
+//! Every page that people read, as the program prints it, compared with a copy that is reviewed.
 //!
 //! | pages of | in |
 //! |---|---|
@@ -7,8 +7,8 @@
 //! | a small run in the local cluster | `pages_played.rs` |
 //! | errors, as they are seen in a shell | `pages_errors.rs` |
 //!
-//! `UPDATE=1 cargo test -p flowproof --test command pages` writes the copies in `tests/command/pages` and
-//! `docs/reference/commands.md` anew; read the difference before you commit it.
+//! `UPDATE=1 cargo test -p flowproof --test command pages` rewrites the copies in `tests/command/pages` and
+//! `docs/reference/commands.md`. Read the difference before you commit it.
 
 use super::flowproof;
 use flowproof_core::verdict::{Kind, Reason};
@@ -67,7 +67,7 @@ fn listed(help: &str) -> Vec<String> {
         .collect()
 }
 
-/// The help of flowproof, of every command and of every command's commands, by what is given before `--help`.
+/// The help of flowproof, of every command and of every subcommand, by the arguments before `--help`.
 fn helps() -> Vec<(Vec<String>, String)> {
     let help = stdout(&["--help"]);
     let commands = listed(&help);
@@ -112,7 +112,7 @@ fn the_reference_has_the_help_of_every_command() {
     Pages::default().compare("../../../docs/reference/commands.md", &page);
 }
 
-/// The reasons of each verdict, as `docs/results.md` lists them; a test of the core keeps that list whole.
+/// The reasons of each verdict, as `docs/results.md` lists them; a test of the core keeps that list complete.
 fn reasons() -> Vec<(Kind, Reason)> {
     let kinds = ["matched", "mismatched", "unproven", "inconclusive"];
     let rows = RESULTS.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
@@ -120,7 +120,7 @@ fn reasons() -> Vec<(Kind, Reason)> {
     for (kind, row) in rows.filter(|(kind, _)| kinds.contains(kind)) {
         let of = |word: &str| serde_json::from_value(json!(word)).ok();
         let kind: Kind = serde_json::from_value(json!(kind)).expect("it is a verdict");
-        // Some are named again in the sentence about another one.
+        // Some reasons are named again in the sentence about another one.
         for reason in row.split('`').filter_map(of) {
             if !found.contains(&(kind, reason)) {
                 found.push((kind, reason));
@@ -146,7 +146,7 @@ pub fn with_every_reason() -> Value {
         let source = format!("app/{}", word.as_str().unwrap_or_default());
         flow["flow"] = json!(format!("{source} -> data/postgres tcp/5432"));
         (flow["source"], flow["port"]) = (json!(source), json!("tcp/5432"));
-        // Some reasons belong to two verdicts; flows that differ in their family alone are shown as one.
+        // Some reasons belong to two verdicts; flows that differ only in their family are shown as one.
         let is_second = flows.iter().any(|known: &Value| known["reason"] == word);
         flow["family"] = json!(if is_second { "6" } else { "4" });
         (flow["verdict"], flow["reason"], flow["text"]) = (json!(kind), word, json!(reason.text()));

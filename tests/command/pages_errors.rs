@@ -1,4 +1,4 @@
-//! Pages of what goes wrong before anything runs: each as a shell shows it, narrow and wide, with and without colour.
+//! Pages of errors before anything runs: each as a shell shows it, narrow and wide, with and without color.
 
 use super::pages::Pages;
 use std::{
@@ -176,7 +176,7 @@ fn narrow_and_wide_terminals() {
             let longest = shown.lines().map(|line| line.chars().count()).max().unwrap_or_default();
             assert!(longest <= if name == "narrow" { 60 } else { 110 }, "{longest}: {shown}");
         }
-        // Tables are as wide as what they show.
+        // Tables are as wide as their content.
         let table =
             |variables: &[(&str, &str)]| shown(at(folder.path(), variables, &["report", "saved.json"]));
         assert_eq!(table(&variables), table(&[]));

@@ -15,10 +15,10 @@ policies:
 expect: { deny: [app/api -> app/db] }
 ";
 
-/// What is right is seen at once, and waited for on a slow machine.
+/// A right flow settles at once; the long limit is for slow machines.
 const RIGHT: [&str; 2] = ["--settle", "60s"];
 
-/// What is wrong stays wrong until the end of --settle, and longer on a slow machine.
+/// A wrong flow stays wrong until the end of `--settle`, and longer on a slow machine.
 const WRONG: [&str; 6] = ["--settle", "3s", "--patience", "3m", "--fault", "nothing-enforced"];
 
 /// What a run left on stdout, on stderr, and as the summary for GitHub.
@@ -44,10 +44,10 @@ fn play(folder: &Path, arguments: &[&str]) -> Ran {
     }
 }
 
-/// What follows a number that is measured.
+/// Words after a measured number.
 const UNITS: [&str; 5] = ["ms", "s", "min", "after", "went"];
 
-/// A text in which everything is masked that is measured, or another one each time.
+/// A text in which everything that is measured, or that differs each time, is masked.
 fn masked(text: &str) -> String {
     text.lines().map(masked_line).fold(String::new(), |text, line| text + line.trim_end() + "\n")
 }
@@ -70,9 +70,9 @@ fn masked_line(line: &str) -> String {
     if masked == line {
         return masked;
     }
-    // A slow machine needs seconds where a quick one needs milliseconds.
+    // A slow machine may need seconds instead of milliseconds.
     let masked = masked.replace("N min N s", "N s").replace("N ms", "N s");
-    // A number of another width moves the columns behind it.
+    // A number of another width moves the columns after it.
     let indent = masked.len() - masked.trim_start().len();
     let columns = masked.trim_start().split("  ").map(str::trim).filter(|column| !column.is_empty());
     " ".repeat(indent) + &columns.collect::<Vec<_>>().join("  ")

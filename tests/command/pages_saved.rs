@@ -26,7 +26,7 @@ fn watched_flow(flow: &str, expectation: &str, episodes: Value) -> Value {
     })
 }
 
-/// A watch of 30 s with these flows and connections, and with so many pods that were started meanwhile.
+/// A watch of 30 s with these flows and connections, and with this many pods that were started during it.
 fn watch(flows: Value, kept: Value, starts: u32, command: Option<i32>) -> Value {
     let mut outcome = good();
     let start = |number: u32| {

@@ -1,4 +1,4 @@
-//! An option either has an effect, or is refused with the reason.
+//! An option either has an effect or is refused with the reason.
 
 use super::{flowproof, stderr, stdout};
 

@@ -1,14 +1,14 @@
-//! `docs/tutorial.md` and the guides are true: what their blocks say is done, in their order, in a directory that has the examples.
+//! `docs/tutorial.md` and the guides are right: their blocks are carried out, in order, in a directory with the examples.
 //!
 //! | block | what happens |
 //! |---|---|
-//! | `console` | each line after `$ ` is run by a shell; what it prints is compared, but for times and ids of runs. It must succeed, unless `$ echo $?` follows, which prints its exit code |
+//! | `console` | a shell runs each line after `$ `; the output is compared, except times and ids of runs. The line must succeed, unless `$ echo $?` follows, which prints its exit code |
 //! | `yaml FILE` | is written to the file |
 //! | `sh` | needs helm, kubectl or a cluster, and is not run |
 //! | `text`, `yaml` without a file, or no name | is shown and not run. `tests/release` looks at the commands in it |
 //!
-//! Of `flowproof run` and `flowproof check` only stdout is compared: what they print on stderr is progress. `UPDATE=1` writes the
-//! outputs of the pages anew.
+//! For `flowproof run` and `flowproof check`, only stdout is compared, because stderr has only progress. `UPDATE=1` rewrites the
+//! outputs in the pages.
 
 use std::{
     env, fs,
@@ -17,7 +17,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// What an `sh` block has that this machine need not have.
+/// What marks an `sh` block that this machine need not be able to run.
 const ELSEWHERE: [&str; 3] = ["helm ", "kubectl ", "--context "];
 
 /// A directory in which the commands of the page run, and the exit code of the last.
@@ -27,7 +27,7 @@ struct Shell<'d> {
 }
 
 impl Shell<'_> {
-    /// Runs one line; returns what a reader sees.
+    /// Runs one line; returns its output as a reader sees it.
     fn run(&mut self, line: &str) -> String {
         if line == "echo $?" {
             return format!("{}\n", std::mem::take(&mut self.code));
@@ -55,7 +55,7 @@ impl Shell<'_> {
     }
 }
 
-/// Runs the blocks of a page; returns the page with what is printed now, and all that differs.
+/// Runs the blocks of a page; returns the page with the current outputs, and all differences.
 fn played(page: &str, directory: &Path) -> (String, Vec<String>) {
     let mut shell = Shell { directory, code: 0 };
     let (mut now, mut wrong) = (String::new(), Vec::new());
@@ -114,13 +114,13 @@ fn console(text: &str, shell: &mut Shell<'_>, wrong: &mut Vec<String>) -> String
     printed
 }
 
-/// Whether two outputs differ in more than in times, ids and the width of columns.
+/// Whether two outputs differ in anything but times, ids and the width of columns.
 fn differs(one: &str, other: &str) -> bool {
     let lines = |text: &str| text.lines().map(told).collect::<Vec<_>>();
     lines(one) != lines(other)
 }
 
-/// A line without what is different each time.
+/// A line without what differs each time.
 fn told(line: &str) -> String {
     let mut words: Vec<&str> = Vec::new();
     for word in line.split_whitespace() {

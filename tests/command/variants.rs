@@ -1,4 +1,4 @@
-//! The options that play the same scenarios on other nodes and by other ways.
+//! The options that play the same scenarios on other nodes and by other paths.
 
 use super::{flowproof, stderr};
 use serde_json::Value;

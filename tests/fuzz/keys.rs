@@ -1,7 +1,7 @@
-//! The same keys for the standard library's hash maps in every run: with keys of their own, two runs with one seed cover
-//! different branches, learn different things, and so try different inputs.
+//! Gives the standard library's hash maps the same keys in every run. With random keys, two runs with the same seed would cover
+//! different branches and so try different inputs.
 
-/// What the standard library asks for random bytes (getrandom(2)), in the place of the C library's.
+/// The function from which the standard library gets random bytes (getrandom(2)); replaces the C library's.
 ///
 /// # Safety
 /// `buffer` has room for `length` bytes.

@@ -1,6 +1,6 @@
 //! The oracle and real networks agree: random policies, judged by the oracle and by what arrives.
 //!
-//! Many small worlds share one deployment; each step gives every world new policies and expects what the oracle says of all
+//! Many small worlds share one deployment. Each step gives every world new policies, and expects what the oracle says about all
 //! flows between its pods: to their addresses, through a Service in front of each, and from each pod back to itself.
 //! `FLOWPROOF_AGREEMENT_STEPS` sets the number of steps, `FLOWPROOF_SEED` repeats a run,
 //! `FLOWPROOF_AGREEMENT_KEEP=DIR` keeps the scenarios.
@@ -27,7 +27,7 @@ const STEPS: usize = 20;
 /// Steps with cluster policies: at least 100 sets.
 const CLUSTER_STEPS: usize = 10;
 
-/// Whether these trials are wanted.
+/// Whether these trials were asked for.
 pub fn is_wanted() -> bool {
     env::var_os("FLOWPROOF_AGREEMENT").is_some()
 }
@@ -56,7 +56,7 @@ pub fn trials(network: &Network) -> Vec<Trial> {
     trials
 }
 
-/// Known by what it has: an instance may have any name.
+/// Recognized by its API groups, because an instance may have any name.
 fn is_cilium(network: &Network) -> bool {
     network.kubectl(&["api-resources", "--api-group", "cilium.io", "-o", "name"]).contains("cilium")
 }
@@ -69,7 +69,7 @@ fn workload(world: usize, pod: usize) -> String {
     format!("{}/p{pod}", namespace(world, PODS[pod]))
 }
 
-/// Addresses that stand for a pod's until the scenario is written: RFC 5737 and RFC 3849 have none of the lab's.
+/// Placeholders for a pod's addresses until the scenario is written; the lab uses no addresses of RFC 5737 and RFC 3849.
 fn stand_ins(pod: usize) -> [String; 2] {
     [format!("203.0.113.{}", pod + 1), format!("2001:db8:113::{}", pod + 1)]
 }
@@ -94,14 +94,14 @@ fn worlds(runner: &mut TestRunner) -> Value {
             if !app.is_empty() {
                 labels.insert("app".to_owned(), app.into());
             }
-            // The same names stand for different numbers.
+            // The same name means different numbers.
             let listens = match pod % 3 {
                 0 => json!([{"web": "tcp/80"}, {"alt": "tcp/81"}, "tcp/82", "udp/80"]),
                 1 => json!(["tcp/80", {"web": "tcp/81"}, {"alt": "tcp/82"}, "udp/80"]),
                 _ => json!(["tcp/80", "tcp/81", {"web": "tcp/82"}, "udp/80"]),
             };
             workloads.insert(workload(world, pod), json!({"labels": labels, "listens": listens}));
-            // One port leads to a name, one to a number that has another name in each pod.
+            // One port leads to a name, the other one to a number with a different name in each pod.
             services.insert(
                 workload(world, pod),
                 json!({"selector": {"pod": format!("p{pod}")}, "ports": ["tcp/8080 -> web", "tcp/8081 -> 81"]}),
@@ -114,7 +114,7 @@ fn worlds(runner: &mut TestRunner) -> Value {
     })
 }
 
-/// Adds a step in which the policies of the one before go and others come. `hairpins`: pods also try to reach themselves through their
+/// Adds a step that replaces the policies of the previous step. With `hairpins`, pods also try to reach themselves through their
 /// Services.
 fn step(number: usize, before: &[Value], apply: Vec<Value>, hairpins: bool) -> Value {
     let name = |manifest: &Value| {
@@ -148,8 +148,8 @@ fn manifest(api_version: &str, kind: &str, metadata: Value, spec: Value) -> Valu
 fn namespaced(network: &Network, steps: usize) -> Value {
     let mut runner = random::runner(number("FLOWPROOF_SEED").unwrap_or(1));
     let mut scenario = worlds(&mut runner);
-    // Cilium does not match pods by address ranges, and takes rules for a direction that is not among the types: known
-    // deviations with scenarios of their own.
+    // Cilium does not match pods by address ranges, and applies rules for a direction that is not among the types. These are known
+    // deviations, which have their own scenarios.
     let blocks: Vec<String> =
         if is_cilium(network) { Vec::new() } else { (0..PODS.len()).flat_map(stand_ins).collect() };
     let mut before = Vec::new();
@@ -176,8 +176,8 @@ fn namespaced(network: &Network, steps: usize) -> Value {
     scenario
 }
 
-/// Takes out exceptions of which it depends on the addresses that the cluster gives whether they lie within their block: an
-/// API server would reject them.
+/// Removes exceptions that are within their block only with some addresses of the cluster; an API server would reject them
+/// otherwise.
 fn keep_sure_holes(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -194,7 +194,7 @@ fn keep_sure_holes(value: &mut Value) {
     }
 }
 
-/// Takes out the rules for a direction that is not among the policy's types.
+/// Removes the rules for a direction that is not among the policy's types.
 fn keep_typed_sections(spec: &mut Value) {
     let Some(types) = spec["policyTypes"].as_array().cloned() else { return };
     for (direction, section) in [("Ingress", "ingress"), ("Egress", "egress")] {
@@ -204,7 +204,7 @@ fn keep_typed_sections(spec: &mut Value) {
     }
 }
 
-/// Puts the addresses of a world's pods in the place of their stand-ins.
+/// Replaces the placeholders with the addresses of a world's pods.
 fn with_placeholders(spec: &Value, world: usize) -> Value {
     let mut text = spec.to_string();
     for pod in 0..PODS.len() {
@@ -242,7 +242,8 @@ fn clusterwide(_: &Network, steps: usize) -> Value {
                 apply.push(manifest("networking.k8s.io/v1", "NetworkPolicy", metadata, spec));
             }
         }
-        // Cilium lets no isolated pod reach itself through its Service, which only NetworkPolicies leave open.
+        // Without hairpins: on Cilium, no isolated pod reaches itself through its Service. NetworkPolicies leave that open, but cluster
+        // policies do not.
         all.push(step(number, &before, apply.clone(), false));
         before = apply;
     }
@@ -250,8 +251,8 @@ fn clusterwide(_: &Network, steps: usize) -> Value {
     scenario
 }
 
-/// Keeps of a baseline what Cilium 1.20 does right: it lets the baseline overrule NetworkPolicies, so that Accept opens pods that
-/// they isolate, and Pass closes what they allow. (Nothing else serves these policies in the lab.)
+/// Keeps only those rules of a baseline that Cilium 1.20 applies correctly: it lets the baseline overrule NetworkPolicies, so that
+/// Accept opens pods that they isolate, and Pass closes what they allow. (No other network in the lab serves these policies.)
 fn keep_denials_of_the_baseline(spec: &mut Value) {
     if spec["tier"] == "Baseline" {
         for section in ["ingress", "egress"] {
@@ -260,7 +261,7 @@ fn keep_denials_of_the_baseline(spec: &mut Value) {
     }
 }
 
-/// Plays a scenario; every flow has to do what the oracle says.
+/// Plays a scenario; every flow must do what the oracle says.
 fn agree(network: &Network, scenario: &Value) -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("agreement.yaml");

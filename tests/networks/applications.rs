@@ -1,4 +1,4 @@
-//! Manifests after the shape of well-known charts on one network, with `run -f`: three of them in one run.
+//! Manifests modeled on well-known charts, on one network, with `run -f`: three of them in one run.
 //!
 //! The local cluster plays all of them: `runner/tests/local_applications.rs`.
 
@@ -14,7 +14,7 @@ pub fn trials(network: &Network) -> Vec<Trial> {
     vec![Trial::test(format!("{}: charts are played with run -f", network.name), move || play(&network))]
 }
 
-/// They are in one namespace and in that of the operator, so that they make one scenario.
+/// They are in one namespace and in that of the operator, so they make one scenario.
 fn play(network: &Network) -> Result<(), Failed> {
     let charts = CHARTS.map(|name| format!("{}/tests/charts/{name}.yaml", env!("CARGO_MANIFEST_DIR")));
     let mut arguments = vec!["--progress", "none", "--no-canary", "--settle", "60s", "--namespace", "app"];

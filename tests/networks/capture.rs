@@ -4,7 +4,7 @@ use super::network::{Network, Ran};
 use libtest_mimic::{Failed, Trial};
 use std::path::PathBuf;
 
-/// The policy lets nobody in, whatever is expected; and nobody listens on the node's port 9.
+/// The policy lets nobody in, whatever is expected, and nothing listens on the node's port 9.
 const SCENARIO: &str = "
 scenario: what is expected and is not so
 namespaces: { app: , data: }

@@ -1,5 +1,5 @@
-//! `flowproof check` on a network in trouble: a node whose agent is down is named and its neighbour is not blamed; a network on a
-//! busy machine is slow and not wrong.
+//! `flowproof check` on a network in trouble: a node whose agent is down is named, and its neighbor is not blamed; a network on a
+//! busy machine is slow, not wrong.
 
 use super::network::Network;
 use libtest_mimic::{Failed, Trial};
@@ -9,11 +9,11 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// How long the busy loop lives at most, in seconds, whatever becomes of the trial.
+/// How long the busy loop runs at most, in seconds, whatever happens to the trial.
 const BUSY_AT_MOST: &str = "900";
 
-/// The flows that are judged beside the busy loop, at least. A whole check takes four minutes there, and finds no more; it is what
-/// `runner/benches/reds` plays again and again.
+/// How many flows are judged beside the busy loop, at least. A whole check takes four minutes there and finds no more;
+/// `runner/benches/reds` plays that repeatedly.
 const FEWEST: usize = 200;
 
 /// The trials on a network that enforces.
@@ -33,7 +33,7 @@ pub fn trials(network: &Network) -> Vec<Trial> {
     trials
 }
 
-/// Calico still starts pods there, which reach nobody; Cilium starts none.
+/// Calico still starts pods on that node, which reach nobody; Cilium starts none.
 fn agent_down(network: &Network) -> Result<(), Failed> {
     let arguments = ["check", "--nodes-only", "--progress", "none", "--settle", "30s", "--json", "-"];
     network.lab(&["stop", "node1-agent"]);
@@ -48,7 +48,7 @@ fn agent_down(network: &Network) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A loop that takes one core, until it is dropped.
+/// A loop that uses one core until it is dropped.
 struct BusyLoop(Child);
 
 impl BusyLoop {
@@ -92,7 +92,7 @@ fn busy_machine(network: &Network) -> Result<(), Failed> {
             red.push(format!("{} at {}: {}", flow["flow"], flow["at"], flow["text"]));
         }
     }
-    // What nobody could prove on such a machine (3) is no false alarm; a pod that did not start (4) would be one.
+    // On such a machine, exit code 3 (something could not be proven) is not a false alarm; 4 (a pod did not start) would be one.
     if judged < FEWEST || !red.is_empty() || !matches!(ran.code, Some(0 | 3)) {
         let red = red.join("\n");
         return Err(format!(

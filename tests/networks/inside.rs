@@ -24,7 +24,7 @@ pub fn trial(network: &Network) -> Trial {
 fn job(network: &Network) -> Result<(), Failed> {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let at = |name: &str| directory.path().join(name).display().to_string();
-    // Without what debuggers read, a build for tests is small enough for an image.
+    // Without debug information, a build for tests is small enough for an image.
     let (program, image) = (at("flowproof"), at("flowproof.tar"));
     let stripped = Command::new("strip").args(["-o", &program, env!("CARGO_BIN_EXE_flowproof")]).status();
     assert!(stripped.is_ok_and(|status| status.success()), "the program can be stripped");

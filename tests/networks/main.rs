@@ -1,12 +1,12 @@
-//! The whole on real networks: every shipped scenario on every cluster of the lab that is up, then wrong surroundings.
+//! The whole program on real networks: every shipped scenario on every running cluster of the lab, then wrong surroundings.
 //!
-//! `FLOWPROOF_TEST_LAB=bridge,calico,cilium` names the lab's instances, each called like its network. Without it all trials
-//! are listed as ignored. Bridge enforces nothing and has to be found out; Calico and Cilium have to pass, but for the
-//! deviations that `scenarios/known-deviations.yaml` names, which must keep failing.
+//! `FLOWPROOF_TEST_LAB=bridge,calico,cilium` names the lab's instances, each with the name of its network. Without it, all trials
+//! are listed as ignored. Bridge enforces nothing, and a run must show that. Calico and Cilium have to pass, except for the
+//! deviations in `scenarios/known-deviations.yaml`, which must keep failing.
 //!
-//! On each of them lint is compared with the API server, too: see `manifests.rs`.
+//! On each of them, lint is compared with the API server, too: see `manifests.rs`.
 //!
-//! `FLOWPROOF_AGREEMENT=1` also plays random policies on them and compares with what the oracle says, and nothing else.
+//! `FLOWPROOF_AGREEMENT=1` plays random policies on them instead, and compares with what the oracle says.
 
 #![expect(clippy::print_stderr, reason = "figures are for whoever runs the tests")]
 
@@ -32,7 +32,7 @@ use std::{env, process::ExitCode};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // The trials stop components and count what is left of others: one at a time.
+    // The trials stop components and count what others leave behind, so they run one at a time.
     arguments.test_threads = Some(1);
     let networks = env::var("FLOWPROOF_TEST_LAB").unwrap_or_default();
     let names: Vec<&str> = networks.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     if let (Some(before), true) = (enforcing.first(), names.contains(&"bridge")) {
         trials.extend(watch::upgrade_trials(before, &Network::named("bridge")));
     }
-    // One network that enforces is enough for what concerns the surroundings.
+    // One network that enforces is enough for the surroundings.
     match names.iter().find(|name| **name != "bridge") {
         Some(name) => {
             trials.extend(surroundings::trials(&Network::named(name)));

@@ -1,7 +1,7 @@
-//! `flowproof lint` and a real API server agree on random manifests: taken or refused, and for which field.
+//! `flowproof lint` and a real API server agree on random manifests: whether they are valid, and which field is wrong.
 //!
-//! Every manifest is sent as YAML by a dry run with strict validation, so that nothing is stored. `FLOWPROOF_MANIFESTS` sets their
-//! number, `FLOWPROOF_SEED` repeats a run.
+//! Every manifest is sent as YAML in a dry run with strict validation, so nothing is stored. `FLOWPROOF_MANIFESTS` sets their
+//! number; `FLOWPROOF_SEED` repeats a run.
 
 mod random;
 
@@ -17,10 +17,10 @@ use random::{Random, Tree};
 use serde_json::Value;
 use std::{env, fmt::Write as _};
 
-/// Manifests of each kind, when nothing else is said.
+/// The default number of manifests of each kind.
 const MANIFESTS: usize = 300;
 
-/// Disagreements that are shown.
+/// The most disagreements that are shown.
 const SHOWN: usize = 15;
 
 /// The trials on one cluster.
@@ -65,7 +65,7 @@ fn agree(
     for index in 0..number {
         let mut random = Random::new(seed << 32 | index as u64);
         let mut manifest = make(&mut random, &format!("m{index}"));
-        // One of four is right.
+        // One of four is valid.
         random::damage(&mut random, &mut manifest, index % 4);
         let text = manifest.yaml();
         let said = runtime.block_on(ask(&client, path, &text))?;
@@ -91,7 +91,7 @@ fn agree(
     Err(text.into())
 }
 
-/// A client, and what is known of the API server.
+/// A client, and what is known about the API server.
 async fn connect(network: &Network) -> Result<(kube::Client, ApiServer), Failed> {
     let kubeconfig = kube::config::Kubeconfig::read_from(network.kubeconfig())?;
     let options = kube::config::KubeConfigOptions::default();
@@ -101,7 +101,7 @@ async fn connect(network: &Network) -> Result<(kube::Client, ApiServer), Failed>
     Ok((client, ApiServer { version: Some(version), ..ApiServer::default() }))
 }
 
-/// What the API server says of a manifest: nothing when it takes it.
+/// What the API server says about a manifest; `None` if it accepts it.
 async fn ask(client: &kube::Client, path: &str, text: &str) -> Result<Option<Value>, Failed> {
     let request = http::Request::post(format!("{path}?dryRun=All&fieldValidation=Strict"))
         .header("content-type", "application/yaml")
@@ -131,7 +131,7 @@ fn disagreement(said: Option<&Value>, found: &[String]) -> Option<String> {
     };
     let message = said["message"].as_str().unwrap_or_default();
     if message.starts_with("the namespace of the provided object does not match") {
-        // It is right, and was sent to another namespace.
+        // The manifest is valid; it was only sent to another namespace.
         return None;
     }
     if found.is_empty() {
@@ -155,14 +155,14 @@ fn fields(said: &Value) -> Vec<String> {
     // "json: cannot unmarshal number into Go struct field LabelSelector.spec.podSelector.matchLabels of type string"
     let decoded = message.split("Go struct field ").nth(1).and_then(|rest| rest.split(' ').next());
     fields.extend(decoded.and_then(|field| field.split_once('.')).map(|(of, field)| {
-        // Of a custom resource the metadata are decoded by themselves.
+        // The metadata of a custom resource are decoded separately.
         let bare = of == "ObjectMeta" && !field.starts_with("metadata.");
         if bare { format!("metadata.{field}") } else { field.to_owned() }
     }));
     fields
 }
 
-/// A path with keys that are written in brackets as the API server writes them: `spec[a/b]` is `spec.a/b`.
+/// A path in which keys in brackets are written as the API server writes them: `spec[a/b]` is `spec.a/b`.
 fn dotted(path: &str) -> String {
     let mut dotted = String::new();
     for part in path.split('[') {
@@ -179,7 +179,7 @@ fn dotted(path: &str) -> String {
     dotted
 }
 
-/// Whether an error is about a field, or about one in it; places in lists count only where the API server has them.
+/// Whether an error is about a field, or about one in it; indexes in lists count only if the API server has them.
 fn names(found: &[String], field: &str) -> bool {
     let plain = |path: &str| -> String {
         let mut kept = String::new();
@@ -207,7 +207,7 @@ fn names(found: &[String], field: &str) -> bool {
         let within = |inner: &str, outer: &str| {
             inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
-        // What has the wrong type is named itself, and not what is unknown in it.
+        // If a value has the wrong type, lint names the value, and not the unknown fields in it.
         within(&path, &field) || error.contains(": must be ") && within(&field, &path)
     })
 }

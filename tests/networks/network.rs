@@ -19,13 +19,13 @@ pub struct Network {
     kubeconfig: PathBuf,
 }
 
-/// What a run of flowproof left.
+/// The results of a run of flowproof.
 pub struct Ran {
     /// Exit code; `None` when a signal ended it.
     pub code: Option<i32>,
-    /// The outcome, when one was written.
+    /// The outcome, if one was written.
     pub outcome: Value,
-    /// Everything that was told.
+    /// Everything on stderr.
     pub stderr: String,
 }
 
@@ -42,7 +42,7 @@ impl Network {
         &self.kubeconfig
     }
 
-    /// The lab's script; which instance is meant is said by `FLOWPROOF_LAB_INSTANCE`.
+    /// The lab's script; `FLOWPROOF_LAB_INSTANCE` says which instance is meant.
     #[expect(clippy::unused_self, reason = "it is a network's")]
     pub fn script(&self) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/lab/lab")
@@ -63,7 +63,7 @@ impl Network {
         self.lab(&[&["kubectl"], arguments].concat())
     }
 
-    /// Applies objects with kubectl; whether the API server took them.
+    /// Applies objects with kubectl; returns whether the API server accepted them.
     pub fn applies(&self, objects: &Value, options: &[&str]) -> bool {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
         write!(file, "{objects}").expect("it can be written");

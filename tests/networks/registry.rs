@@ -1,5 +1,5 @@
-//! The prober's image from a registry beyond the cluster, with a certificate of a private authority and a password: it lets nobody
-//! read without that, so that a run that matches has used its pull secret.
+//! The prober's image from a registry outside the cluster, with a certificate of a private authority and a password. Nobody can pull
+//! without the password, so a run that matches has used its pull secret.
 
 use super::{
     network::{FLOWPROOF, Network},
@@ -34,8 +34,8 @@ pub fn trial(network: &Network) -> Trial {
     Trial::test(name, trial).with_ignored_flag(missing.is_some())
 }
 
-/// Makes the kubelets forget that this image was pulled with a password: since Kubernetes 1.35 they give it to nobody without one, by
-/// whatever name, and that it was loaded before does not count.
+/// Makes the kubelets forget that this image was pulled with a password. Since Kubernetes 1.35, no pod may use such an image without
+/// credentials, under any name, even if the image had been loaded before.
 fn forget(network: &Network) {
     for node in NODES {
         let kubelet = format!("{node}-kubelet");

@@ -1,4 +1,4 @@
-//! Shadows of a live workload: its clients never reach one, nothing of it changes, and nothing is left behind.
+//! Shadows of a live workload: its clients never reach one, the workload does not change, and nothing is left behind.
 
 use super::network::{FLOWPROOF, Network, Ran};
 use libtest_mimic::{Failed, Trial};
@@ -11,14 +11,14 @@ use std::{
     time::Duration,
 };
 
-/// The live namespace of these trials: its objects are made by kubectl and belong to no run.
+/// The live namespace of these trials; its objects are created with kubectl and belong to no run.
 const LIVE: &str = "payments";
 
 /// How long three replicas may take to come or go on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A Deployment with three replicas behind a Service, a budget that asks the owners of pods for their scale, a policy,
-/// and a steady client. The prober's image plays all of them: it listens as it is told on standard input.
+/// and a steady client. The prober's image plays all pods; standard input says where it listens.
 fn live(image: &str) -> String {
     let container = |name: &str| {
         json!({
@@ -147,14 +147,14 @@ impl Town {
         self.get("pods").iter().filter(is_ready).count()
     }
 
-    /// Has the prober in a live pod listen, as its container's own program would.
+    /// Makes the prober in a live pod listen, as its container's own program would.
     fn listen(&self, pod: &str) -> Result<(), Failed> {
         let told =
             self.tell(pod, "live-api", r#"{"listen":{"listeners":[{"transport":"tcp","port":8080}]}}"#, 3)?;
         told.contains("alive").then_some(()).ok_or_else(|| format!("{pod} does not listen: {told}").into())
     }
 
-    /// Says something to the prober of a live pod, and returns what it says within a few seconds.
+    /// Sends a command to the prober of a live pod, and returns what it prints within a few seconds.
     fn tell(&self, pod: &str, socket: &str, command: &str, seconds: u32) -> Result<String, Failed> {
         let hello = json!({ "hello": { "protocol": flowproof_wire::PROTOCOL, "run": 1, "have": 0 } });
         let script = format!(
@@ -167,13 +167,13 @@ impl Town {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// What is in the namespace, by kind, name and identity, with what describes its wishes and its readiness.
+    /// The objects in the namespace, by kind, name and identity, with their spec and readiness.
     fn objects(&self) -> BTreeSet<String> {
         let kinds = "deployments,replicasets,pods,services,endpointslices,serviceaccounts,secrets,configmaps,networkpolicies,poddisruptionbudgets";
         let told = |object: &Value| {
             let metadata = &object["metadata"];
             let mut text = format!("{} {} {}", object["kind"], metadata["name"], metadata["uid"]);
-            // Status that tells of others' deeds; versions and times of status are no change of the object.
+            // Left out: status that describes what others did, versions, and times, because they are not changes of the object.
             for field in [
                 "/metadata/labels",
                 "/spec",
@@ -190,8 +190,8 @@ impl Town {
         self.get(kinds).iter().map(told).collect()
     }
 
-    /// Starts the steady client of the Service: five requests a second, each on a connection of its own. It is steady once one
-    /// was answered: nodes learn of a new Service when they get to it.
+    /// Starts the steady client of the Service: five requests a second, each on a connection of its own. It is steady after the first
+    /// answer, because nodes take a while to program a new Service.
     fn client(&self) -> Result<Client<'_>, Failed> {
         let pod = self.pods("app=client").into_iter().next().ok_or("there is no client")?;
         let service = self.kubectl(&["get", "service", "api", "-o", "jsonpath={.spec.clusterIP}"]);
@@ -222,7 +222,7 @@ impl Drop for Town {
     }
 }
 
-/// A client that goes on when nobody listens to it; what it saw is asked for in the end.
+/// A client that goes on without a reader; at the end it is asked for what it saw.
 struct Client<'a> {
     town: &'a Town,
     pod: String,
@@ -237,7 +237,7 @@ fn is_answered(span: &Value) -> bool {
 }
 
 impl Client<'_> {
-    /// Ends it. Fails when a request was not answered, or did not arrive at one of the replicas.
+    /// Ends it. Fails if a request was not answered, or did not arrive at one of the replicas.
     fn reached_replicas_only(self) -> Result<(), Failed> {
         let stop = json!({ "try": { "flows": [], "pace": { "interval_ms": 100, "timeout_ms": 1000, "report_ms": 100 } } });
         let told = self.town.tell(&self.pod, "live-client", &stop.to_string(), 3)?;
@@ -269,7 +269,7 @@ impl Client<'_> {
     }
 }
 
-/// The attempts that a prober tells of.
+/// The attempts that a prober reports.
 fn spans(told: &str, of: &str, counts: impl Fn(&Value) -> bool) -> BTreeSet<u64> {
     let mut attempts = BTreeSet::new();
     for line in told.lines() {
@@ -302,8 +302,8 @@ fn left_alone(town: &Town) -> Result<(), Failed> {
     let client = town.client()?;
     let before = town.objects();
     let (child, shadows) = held(town)?;
-    // While they are there: no replica is counted, missed or made, the budget still allows what it allowed, and no
-    // Service knows of an endpoint that is ready and new.
+    // While they exist: the number of replicas does not change, the budget allows what it allowed before, and no Service has a new
+    // ready endpoint.
     let during = town.objects();
     let kept = |object: &&String| !object.contains("EndpointSlice");
     let gone: Vec<&String> = before.iter().filter(kept).filter(|object| !during.contains(*object)).collect();
@@ -335,7 +335,7 @@ fn left_alone(town: &Town) -> Result<(), Failed> {
     unchanged(&before, &town.objects())
 }
 
-/// Starts a run that holds its step, and returns its shadows once they are there.
+/// Starts a run that holds its step, and returns its shadows once they exist.
 fn held(town: &Town) -> Result<(Child, Vec<String>), Failed> {
     let file = town.write("scenario.yaml", SCENARIO).display().to_string();
     let child = town
@@ -393,7 +393,7 @@ fn generated(town: &Town) -> Result<(), Failed> {
     let made = Network::ran(town.network.flowproof(&["generate", "--from-cluster", "--out", &out]));
     check(made.code == Some(0), "scenarios are made", &made)?;
     let ran = town.network.run(&["--no-canary", "--settle", "30s", &out]);
-    // What nobody may reach stays unproven.
+    // A target that nobody may reach stays unproven.
     check(matches!(ran.code, Some(0 | 3)), "nothing is mismatched", &ran)?;
     let matched = ran.flows().iter().filter(|(_, flow)| flow["verdict"] == "matched").count();
     check(matched > 0, "something is proven", &ran)

@@ -9,15 +9,15 @@ use std::{
 };
 
 /// Cilium waits five seconds before it acts on the changed labels of a pod (`--identity-change-grace-period`), and compiles
-/// its programs anew on the lab's two cores. Where nothing is enforced nothing settles, and there is nothing to wait for.
+/// its programs again on the lab's two cores. If nothing is enforced, nothing settles, and waiting would not help.
 fn settle(bridge: bool) -> &'static str {
     if bridge { "5s" } else { "60s" }
 }
 
-/// Few lanes leave enough CPU to one another, and to the other clusters on this machine, that no prober starves.
+/// With few lanes, no prober starves, here and in the other clusters on this machine.
 const JOBS: &str = "2";
 
-/// A kind that only some networks serve, as the API calls it.
+/// A resource that only some networks serve, by its name in the API.
 const CLUSTER_POLICIES: &str = "clusternetworkpolicies.policy.networking.k8s.io";
 
 type Check = dyn Fn(&Network, &Ran) -> Result<(), Failed> + Send;
@@ -102,7 +102,7 @@ fn all_played(ran: &Ran, serves_cluster_policies: bool) -> Result<(), Failed> {
         .ok_or_else(|| format!("{wrong:?} {}", ran.stderr).into())
 }
 
-/// Nothing is enforced: every deny is found out by what arrived, every allow matches.
+/// Nothing is enforced: every deny is mismatched because something arrived; every allow matches.
 fn on_bridge(flow: &Value) -> Result<(), Failed> {
     let (wanted, reason) = match flow["expectation"].as_str() {
         Some("allow") => ("matched", "answered"),

@@ -1,11 +1,11 @@
-//! Wrong surroundings, each with a clear message, the right exit code, never a wrong verdict, and nothing left behind.
+//! Wrong surroundings: each gives a clear message and the right exit code, never a wrong verdict, and leaves nothing behind.
 
 use super::network::{Network, Ran};
 use libtest_mimic::{Failed, Trial};
 use serde_json::json;
 use std::{fmt::Write as _, io::Write as _, path::PathBuf, process::Child, thread, time::Duration};
 
-/// A scenario with one allowed and one denied flow, all of whose pods have a place in [`Network`]'s lab.
+/// A scenario with one allowed and one denied flow, whose pods have a place in [`Network`]'s lab.
 const SCENARIO: &str = "
 scenario: one allowed and one denied flow
 namespaces: { app: , data: }
@@ -121,12 +121,12 @@ fn no_image(network: &Network) -> Result<(), Failed> {
 fn rejected_policy(network: &Network) -> Result<(), Failed> {
     let (_directory, file) = scenario(&SCENARIO.replace("port: 5432 }", "port: 99999 }"));
     let ran = network.run(&["--no-canary", &file.display().to_string()]);
-    // Whoever finds it first: our own check of the file, or the API server.
+    // Our own check of the file may find it, or the API server.
     check(matches!(ran.code, Some(2 | 4)), "it is no mismatch", &ran)?;
     check(format!("{}{}", ran.stderr, ran.outcome).contains("99999"), "the API server's words are told", &ran)
 }
 
-/// Starts a run that holds its step for so long that there is time to do something to it, and waits so long for flows to settle.
+/// Starts a run that holds its step for this many seconds, so that there is time to disturb it, with this limit for flows to settle.
 fn held(network: &Network, seconds: u32, settle: &str) -> (tempfile::TempDir, Child) {
     let (directory, file) = scenario(SCENARIO);
     let hold = format!("{seconds}s");
@@ -135,7 +135,7 @@ fn held(network: &Network, seconds: u32, settle: &str) -> (tempfile::TempDir, Ch
         .flowproof(&["run", "--json", "-", "--no-canary", "--hold", &hold, "--settle", settle, &file])
         .spawn()
         .expect("flowproof can be started");
-    // The policy is the last thing before the flows settle.
+    // The policy is created last, before the flows settle.
     Network::wait_for("the policy of the run", Duration::from_secs(60), || {
         let policies =
             network.kubectl(&["get", "networkpolicies", "-A", "-l", "flowproof.dev/run", "-o", "name"]);
@@ -172,7 +172,7 @@ fn killed(network: &Network) -> Result<(), Failed> {
     check(cleaned.code == Some(0), "clean removes", &cleaned)
 }
 
-/// The namespace controller waits five seconds before it looks at a deletion; what was judged is told before that.
+/// The namespace controller waits five seconds before it handles a deletion; the verdicts are reported before that.
 fn report_first(network: &Network) -> Result<(), Failed> {
     let (directory, file) = scenario(SCENARIO);
     let saved = directory.path().join("saved.json");
@@ -230,7 +230,7 @@ fn api_server_killed(network: &Network) -> Result<(), Failed> {
     thread::sleep(Duration::from_secs(3));
     network.lab(&["start", "apiserver"]);
     let ran = end(child);
-    // The probers went on, and their record is taken up again: what they saw counts.
+    // The probers went on, and their records are resumed, so what they saw counts.
     check(matches!(ran.code, Some(0 | 3 | 4)), "it is no mismatch", &ran)?;
     check(
         ran.flows().iter().all(|(_, flow)| flow["verdict"] != "mismatched"),

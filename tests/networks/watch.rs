@@ -12,17 +12,17 @@ const SCENARIO: &str =
 const TRUTH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/networks/truth.py");
 const LAB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/lab/lab");
 
-/// From one attempt to the next; a prober that got too little CPU is late by its longest lag.
+/// Time from one attempt to the next; a prober that got too little CPU is late by its longest lag.
 const INTERVAL_MS: i64 = 100;
 
-/// Takes every agent down and up again, one after the other, as a rolling upgrade does.
+/// Stops and starts every agent, one after the other, as a rolling upgrade does.
 const ROLLING: &str = r#"for agent in $("$LAB" ps | grep -o 'node[0-9]*-agent'); do "$LAB" stop $agent; "$LAB" start $agent; done"#;
 
 /// Ends the API server, and starts it 10 s later.
 const API_SERVER: &str = r#""$LAB" kill apiserver; sleep 10; "$LAB" start apiserver"#;
 
-/// Deletes the policy, takes both agents away, applies it again, and gives the agents back 5 s apart. Connections from another
-/// pod's network tell when what is denied got through, and when no more.
+/// Deletes the policy, stops both agents, applies the policy again, and starts the agents 5 s apart. Connections from another
+/// pod's network show when denied flows got through, and when they no longer did.
 const WITHOUT_AGENT: &str = r#"
 now() { date +%s%3N; }
 namespace=$("$LAB" kubectl get namespaces -l flowproof.dev/run -o name | sed -n 's,namespace/\(data-.*\),\1,p')
@@ -140,7 +140,7 @@ fn api_server(network: &Network) -> Result<(), Failed> {
         (number(&watched["until_ms"]) - number(&watched["from_ms"])) / number(&watched["interval_ms"]);
     ensure(intervals > 100, || format!("{intervals} intervals"))?;
     for flow in flows(watched) {
-        // A busy machine leaves some turns out; those while the API server was gone would be more than a third.
+        // A busy machine skips some attempts; those while the API server was down would be more than a third.
         let whole = number(&flow["attempts"]) * 100 >= intervals * 80 && episodes(flow).is_empty();
         ensure(whole, || format!("{intervals} intervals: {flow:#}"))?;
     }
@@ -165,7 +165,7 @@ fn leak(network: &Network) -> Result<(), Failed> {
     let zero = started.ok_or("when it began is told")?.as_millisecond();
     let resolution = 2 * INTERVAL_MS + longest_lag_ms(watched);
     for flow in flows(watched).into_iter().filter(|flow| flow["expectation"] == "deny") {
-        // A prober that got too little CPU may not have seen a part of it.
+        // A prober that got too little CPU may have missed a part of it.
         let mut leaks = episodes(flow);
         leaks.retain(|episode| episode["what"] == "leak");
         let (Some(first), Some(last)) = (leaks.first(), leaks.last()) else {

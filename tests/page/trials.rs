@@ -1,4 +1,4 @@
-//! What a reader does with the report: looks, filters, opens evidence, walks by keyboard; and what a hostile name cannot do.
+//! What a reader does with the report: looks, filters, opens evidence, navigates by keyboard; and what a hostile name cannot do.
 
 use super::browser::Run;
 use anyhow::{Context, Result, ensure};

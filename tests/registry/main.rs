@@ -1,4 +1,4 @@
-//! `flowproof image push` against a real registry with TLS and a password. Without the programs for it the trials are ignored.
+//! `flowproof image push` to a real registry with TLS and a password. Without the programs for it, the trials are ignored.
 
 mod server;
 
@@ -11,7 +11,7 @@ use std::{
     process::{Command, ExitCode, Output},
 };
 
-/// The name that the registry's certificate is for; within a trial it leads to this machine.
+/// The name in the registry's certificate; within a trial it resolves to this machine.
 const NAME: &str = "registry.test";
 
 type Push = fn(&Registry) -> Result<(), Failed>;
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
-/// Whether a name can be given to this machine for one command.
+/// Whether this machine can get another name for one command.
 fn may_name() -> bool {
     Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|status| status.success())
 }
@@ -58,7 +58,7 @@ fn push(registry: &Registry, login: Option<&Path>, arguments: &[&str]) -> Output
         .env_remove("REGISTRY_AUTH_FILE")
         .env_remove("XDG_RUNTIME_DIR");
     match login {
-        // What is beside the credentials can be a helper.
+        // The directory of the credentials may also contain a credential helper.
         Some(login) => {
             let path = std::env::var("PATH").unwrap_or_default();
             command.env("DOCKER_CONFIG", login).env("PATH", format!("{path}:{}", login.display()))

@@ -1,4 +1,4 @@
-//! A real registry for tests: `docker-registry` (Debian's package), with TLS by an authority of its own and with a password.
+//! A real registry for tests: `docker-registry` (Debian's package), with TLS from an authority of its own, and with a password.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long it may take to listen; it takes a tenth of a second.
+/// Limit for the registry to listen; it takes a tenth of a second.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// `user:password` as htpasswd keeps it.
@@ -24,15 +24,15 @@ pub struct Registry {
     pub port: u16,
 }
 
-/// The first program that such a registry needs and this machine does not have.
+/// The first program that such a registry needs and that this machine lacks.
 pub fn missing() -> Option<&'static str> {
     let runs = |program: &str| Command::new(program).arg("--help").output().is_ok();
     ["docker-registry", "openssl"].into_iter().find(|program| !runs(program))
 }
 
 impl Registry {
-    /// Starts one at an address, for whose name (as `IP:198.51.100.10` or `DNS:registry.test`) its certificate is; port 0 takes a
-    /// free one. The command runs what it is given, as `env` does, at the place where the registry is to be.
+    /// Starts a registry at an address; port 0 means a free one. Its certificate is for the name (such as `IP:198.51.100.10` or
+    /// `DNS:registry.test`). The command runs its arguments, as `env` does, in the place where the registry must run.
     pub fn start(command: &[&str], address: &str, name: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary directory can be made");
         let at = |name: &str| folder.path().join(name).display().to_string();
@@ -62,7 +62,7 @@ impl Registry {
         Self { folder, process, port }
     }
 
-    /// A file of it: `ca.pem`, whom to trust.
+    /// The path of one of its files, such as `ca.pem`, the authority to trust.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -1,4 +1,4 @@
-//! The action's script against a release in a directory: what it fetches and refuses, how it calls flowproof, what it leaves.
+//! The action's script with a release in a directory: what it downloads and refuses, how it calls flowproof, what it writes.
 
 use super::{root, stderr};
 use std::{
@@ -10,7 +10,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Stands in for flowproof: keeps its arguments, each with a NUL behind it and each call with a line, and does as it is told.
+/// A replacement for flowproof: records its arguments, each followed by a NUL and each call by a line end, and does what variables say.
 const FLOWPROOF: &str = r#"#!/bin/sh
 if [ "$1" = --version ]; then echo "flowproof 1.2.3"; exit 0; fi
 printf '%s\0' "$@" >> "$RECORD/calls"
@@ -49,7 +49,7 @@ impl Job {
         {
             environment.insert(variable.to_owned(), at(&format!("record/{file}")));
         }
-        // What action.yml says where the user says nothing.
+        // The defaults of action.yml.
         let action = super::yaml("action.yml");
         for (input, about) in action["inputs"].as_object().expect("there are inputs") {
             let value = about["default"].as_str().unwrap_or_default();
@@ -79,14 +79,14 @@ impl Job {
         executable(&self.path("bin").join(name), text);
     }
 
-    /// A cluster of kind, and the context that kubectl is at.
+    /// A kind cluster, and the current context of kubectl.
     fn kind(self, cluster: &str, context: &str) -> Self {
         self.program("kind", &format!("#!/bin/sh\necho other\necho {cluster}\n"));
         self.program("kubectl", &format!("#!/bin/sh\necho {context}\n"));
         self
     }
 
-    /// Puts a release into the directory; the path of its archive.
+    /// Puts a release into the directory; returns the path of its archive.
     fn release(&self, version: &str) -> PathBuf {
         let release = self.path("releases").join(version);
         let name = format!("flowproof-{}", target());
@@ -105,7 +105,7 @@ impl Job {
         command.output().expect("the script can be started")
     }
 
-    /// Runs it and expects this exit code; the calls of flowproof that it made.
+    /// Runs it and expects this exit code; returns the calls of flowproof that it made.
     fn calls(&self, code: i32) -> Vec<Vec<String>> {
         let output = self.run();
         assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));

@@ -1,4 +1,4 @@
-//! `.ci/release`: what an archive holds, the checksums, the krew manifest, and where `cargo binstall` looks.
+//! `.ci/release`: the content of an archive, the checksums, the krew manifest, and where `cargo binstall` looks.
 
 use super::{between, root, stderr, targets, text};
 use serde_json::Value;
@@ -48,7 +48,7 @@ fn an_archive_holds_what_people_expect() {
     };
     tar(&["-xzf"]);
     let listed = tar(&["-tvzf"]);
-    // krew refuses anything but files and directories.
+    // krew rejects anything but files and directories.
     assert!(listed.lines().all(|line| line.starts_with('-') || line.starts_with('d')), "{listed}");
     assert!(listed.lines().all(|line| line.contains("0/0") && line.contains("1970-01-01")), "{listed}");
 

@@ -1,5 +1,4 @@
-//! Every command line of flowproof in the documentation is one that flowproof's own command line understands, and every option that
-//! is named there exists.
+//! Every command line of flowproof in the documentation is valid, and every option in it exists.
 
 use super::{documentation, text, yaml};
 use clap::{CommandFactory, Parser, error::ErrorKind};
@@ -30,7 +29,7 @@ fn words(line: &str) -> Option<Vec<String>> {
     quote.is_none().then_some(words)
 }
 
-/// The arguments of each flowproof in a command line, with `flowproof` first; `cargo run … -- ` is one, too.
+/// The arguments of each call of flowproof in a command line, with `flowproof` first; `cargo run … -- ` counts, too.
 fn calls(line: &str) -> Vec<Vec<String>> {
     let Some(words) = words(line) else { return Vec::new() };
     let separator = |word: &String| [";", "|", "&"].contains(&word.as_str());
@@ -41,7 +40,7 @@ fn calls(line: &str) -> Vec<Vec<String>> {
         {
             at = command.iter().position(|word| word == "--")?;
         } else {
-            // Variables, `time`, and `kubectl` whose plugin it is.
+            // Variables, `time`, and `kubectl`, of which flowproof can be a plugin.
             while command
                 .get(at)
                 .is_some_and(|word| word.contains('=') || word == "time" || word == "kubectl")
@@ -62,7 +61,7 @@ fn calls(line: &str) -> Vec<Vec<String>> {
 struct Shown {
     place: String,
     line: String,
-    /// Whether it stands in a block of its own; inside a sentence a command may be cut short.
+    /// Whether it is in a code block; inside a sentence, a command may be incomplete.
     whole: bool,
 }
 
@@ -128,7 +127,7 @@ fn every_option_that_is_named_exists() {
     }
     let mut known = BTreeSet::from(["help".to_owned(), "version".to_owned()]);
     options(&Cli::command(), &mut known);
-    // Of other programs, named as theirs.
+    // Options of other programs, named as such.
     let foreign = ["lib-dir"];
     let mut checked = 0;
     for Shown { place, line, .. } in

@@ -1,7 +1,7 @@
-//! Every link of the documentation leads to something, on GitHub and on the site that mdBook makes of `docs/`.
+//! Every link of the documentation works, on GitHub and on the site that mdBook makes of `docs/`.
 //!
-//! The site has the pages of `docs/` only. A page of `docs/` therefore names other files by their address at GitHub; here the
-//! file in this tree is looked for.
+//! The site has only the pages of `docs/`. A page of `docs/` therefore links to other files by their address on GitHub; the test
+//! looks for the file in this tree.
 
 use super::{documentation, root, text};
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Where the files of this repository are.
 const REPOSITORY: &str = "https://github.com/flowproof/flowproof";
 
-/// A page without what is inside code, where nothing is a link.
+/// A page without code, which has no links.
 fn without_code(page: &str) -> String {
     let mut inside = false;
     let mut plain = String::new();
@@ -21,7 +21,7 @@ fn without_code(page: &str) -> String {
         }
         plain.push('\n');
     }
-    // Code in a sentence may go on in the next line.
+    // Code in a sentence may continue on the next line.
     plain.split('`').enumerate().filter(|(index, _)| index % 2 == 0).map(|(_, part)| part).collect()
 }
 
@@ -116,7 +116,7 @@ fn every_link_leads_to_something() {
     assert!(checked > 100, "only {checked} links were found");
 }
 
-/// mdBook leaves out what its summary does not list.
+/// mdBook leaves out pages that its summary does not list.
 #[test]
 fn the_summary_lists_every_page() {
     let listed: BTreeSet<_> =

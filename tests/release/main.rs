@@ -1,5 +1,5 @@
-//! What a release and its users' first commands consist of: the action, the workflows, the archives, the krew manifest, and the
-//! commands and links of the documentation. Nothing of it needs a cluster or the network.
+//! What a release and its users' first commands depend on: the action, the workflows, the archives, the krew manifest, and the
+//! commands and links of the documentation. None of it needs a cluster or the network.
 
 mod action;
 mod archive;
@@ -54,7 +54,7 @@ fn keys(value: &Value) -> Vec<&str> {
     value.as_object().map(|map| map.keys().map(String::as_str).collect()).unwrap_or_default()
 }
 
-/// Every part of a text that stands between two marks.
+/// Every part of a text that is between two marks.
 fn between<'a>(text: &'a str, open: &str, close: &str) -> Vec<&'a str> {
     text.split(open).skip(1).filter_map(|part| part.split_once(close).map(|(inside, _)| inside)).collect()
 }

@@ -1,5 +1,5 @@
-//! The action and the workflows have the shape that GitHub asks for: the fields that matter, by GitHub's documentation of both
-//! syntaxes, and that everything named in them is there.
+//! The action and the workflows have the form that GitHub requires: the fields that matter, by GitHub's documentation of both
+//! syntaxes; and everything that they name exists.
 
 use super::{between, keys, root, targets, text, yaml};
 use serde_json::Value;
@@ -32,7 +32,7 @@ fn named(value: &Value, prefix: &str) -> BTreeSet<String> {
     parts.flat_map(|text| text.split(prefix).skip(1).filter_map(name).collect::<Vec<_>>()).collect()
 }
 
-/// A step is a command or an action, and no expression is part of a command: what is in it could be a command itself.
+/// A step is a command or an action, and no expression is part of a command, because its value could contain commands.
 fn check_step(place: &str, step: &Value) {
     let known = [
         "id",

@@ -4,11 +4,11 @@
 //! |---|---|---|
 //! | `shipped` | the shipped scenarios, from the start of the program to its end; the first verdict | 15 s; 1.5 s |
 //! | `hundred` | 100 pods, 9,900 pairs, one TCP and one UDP port: deployment, settling under a deny-all, memory of all processes | 5 s; 10 s; 1 GiB |
-//! | `enforced` | enforced-after at an interval of 10 ms against the engine's own time stamp: 99th percentile of the error | 20 ms |
-//! | `startup` | start-up window of pods that are started while a policy is away, against the time from its return to the kernel's confirmation: 99th percentile of the error | 10 ms |
+//! | `enforced` | time to enforcement at an interval of 10 ms, compared with the engine's own time stamp: 99th percentile of the error | 20 ms |
+//! | `startup` | start-up window of pods that are started while a policy is removed, compared with the time from its return to the kernel's confirmation: 99th percentile of the error | 10 ms |
 //! | `faults` | the kill matrix of all faults and shipped scenarios | 300 s |
 //!
-//! The load of the machine is told as well: figures of a busy machine are worth little. Exit code 1 when a goal is missed.
+//! The load of the machine is printed, too: figures of a busy machine are worth little. The exit code is 1 if a goal is missed.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports on stdout")]
 
@@ -42,7 +42,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_flowproof");
 /// How often the time to enforcement is measured.
 const MEASUREMENTS: usize = 20;
 
-/// How long pods are started anew, one every six seconds or so.
+/// How long fresh pods are started, one every six seconds or so.
 const STARTS_FOR: Duration = Duration::from_secs(60);
 
 fn main() -> Result<ExitCode> {
@@ -86,7 +86,7 @@ fn options() -> LocalOptions {
     LocalOptions { program: Some(PathBuf::from(PROGRAM)), ..LocalOptions::default() }
 }
 
-/// Runs scenarios in this process; returns the outcome and when progress was told.
+/// Runs scenarios in this process; returns the outcome and when progress was reported.
 async fn play(
     cluster: Arc<dyn Cluster>,
     scenarios: Vec<Scenario>,
@@ -178,7 +178,7 @@ async fn hundred() -> Result<Vec<Figure>> {
 
 static MOST: Mutex<f64> = Mutex::new(0.0);
 
-/// Looks every now and then at the memory of this process and all that it started.
+/// Repeatedly measures the memory of this process and all that it started.
 async fn most_memory() {
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     loop {
@@ -207,7 +207,7 @@ fn memory() -> f64 {
     kib / 1024.0
 }
 
-/// The shipped scenario whose denied flows end at a pod of the policy, so that a new source is let through as others are.
+/// The shipped scenario whose denied flows end at a pod of the policy. Without the policy, a new source gets through like any other.
 fn denied_at_the_destination() -> Result<Scenario> {
     let scenario = shipped_scenarios()?.into_iter().find(|one| one.file.contains("default-deny-ingress"));
     scenario.context("there is no such shipped scenario")

@@ -1,4 +1,4 @@
-//! A local cluster that notes when its engine had enforced what was applied: the truth that measured times are compared with.
+//! A local cluster that records when its engine had enforced what was applied: the truth with which measured times are compared.
 
 use async_trait::async_trait;
 use flowproof::{
@@ -15,13 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// No change takes longer to be enforced.
+/// Limit for the enforcement of a change; none takes this long.
 const LIMIT: Duration = Duration::from_secs(10);
 
 pub(crate) struct Truth {
     cluster: Arc<LocalCluster>,
     notes: Arc<Mutex<Notes>>,
-    /// How long after the start of a pod whose flows are tried at once the policy comes back, which goes before it.
+    /// If set, the policy is removed before the start of a pod that tries its flows at once, and comes back this long after the start.
     away: Option<Duration>,
 }
 
@@ -37,12 +37,12 @@ impl Truth {
         Self { cluster: Arc::new(cluster), notes: Arc::default(), away }
     }
 
-    /// When each change was sent, and when the kernel had confirmed it, which it does some milliseconds after it acts on it.
+    /// When each change was sent, and when the kernel had confirmed it, which is some milliseconds after it acts on it.
     pub(crate) fn enforced(&self) -> Vec<(Instant, Instant)> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).enforced.clone()
     }
 
-    /// Takes the policy away until some time after a pod was started.
+    /// Removes the policy until some time after a pod was started.
     async fn without_policy<F: Future<Output = Result<Pod, ClusterError>>>(
         &self,
         pod: &PodSpec,
@@ -74,7 +74,7 @@ fn object(manifest: &Value) -> ObjectRef {
     }
 }
 
-/// Applies a manifest and notes when it was in force.
+/// Applies a manifest and records when it was in force.
 async fn note(
     cluster: &LocalCluster,
     notes: &Mutex<Notes>,

@@ -1,4 +1,4 @@
-//! Finding files: directories, links, pipes, and what is no scenario.
+//! Finding files: directories, links, pipes, and files that are not scenarios.
 
 mod documented;
 mod shipped;

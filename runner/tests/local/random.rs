@@ -1,4 +1,4 @@
-//! Random policies, labels and flows over a small world in which they meet often.
+//! Random policies, labels and flows in a small world, so that policies often apply to flows.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
@@ -13,21 +13,21 @@ use proptest::{
 use serde_json::{Map, Value, json};
 use std::env;
 
-/// Values of the label `app` of pods; the last stands for none.
+/// Values of the label `app` of pods; the last means no label.
 pub const APPS: [&str; 4] = ["x", "y", "z", ""];
-/// Values of the label `team` of namespaces; the last stands for none.
+/// Values of the label `team` of namespaces; the last means no label.
 pub const TEAMS: [&str; 3] = ["red", "blue", ""];
 /// Ports that the pods listen on, over TCP and UDP.
 pub const PORTS: [u16; 3] = [80, 81, 82];
 /// Names of the namespaces of a world, before its own prefix.
 pub const NAMESPACES: [&str; 3] = ["a", "b", "c"];
 
-/// The number that an environment variable gives.
+/// The number in an environment variable.
 pub fn number(variable: &str) -> Option<usize> {
     env::var(variable).ok()?.parse().ok()
 }
 
-/// What is drawn from: the same for the same seed.
+/// The source of random values; the same for the same seed.
 pub fn runner(seed: usize) -> TestRunner {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[(seed as u64).to_le_bytes(); 4].concat());
     TestRunner::new_with_rng(Config::default(), rng)
@@ -37,8 +37,8 @@ pub fn draw<T: std::fmt::Debug>(strategy: &impl Strategy<Value = T>, runner: &mu
     strategy.new_tree(runner).expect("something can be drawn").current()
 }
 
-/// The policies of one world in one round, each with the index of its namespace, and as its `spec`; without addresses for
-/// blocks there are none.
+/// The policies of one world in one round, each as the index of its namespace and its `spec`. Without addresses in `blocks`, no
+/// policy has a block.
 pub fn policies(blocks: Vec<String>) -> impl Strategy<Value = Vec<(usize, Value)>> {
     vec((0..NAMESPACES.len(), spec(blocks)), 1..=4)
 }
@@ -96,7 +96,7 @@ fn peer(blocks: Vec<String>) -> BoxedStrategy<Value> {
     prop_oneof![6 => pods, 2 => block(blocks)].boxed()
 }
 
-/// A block around the address of some pod, and a hole around that of another where it lies inside.
+/// A block around the address of a pod, and an exception around that of another one if it is inside.
 fn block(addresses: Vec<String>) -> impl Strategy<Value = Value> {
     (select(addresses.clone()), 0_u8..=4, option::weighted(0.8, select(addresses))).prop_map(
         |(address, wider, hole)| {
@@ -147,7 +147,8 @@ pub fn selector(key: &'static str, values: &[&'static str]) -> BoxedStrategy<Val
     .boxed()
 }
 
-/// Specs of the cluster policies of a world, whose namespaces have it as their label `world`: each with a priority of its own.
+/// Specs of the cluster policies of a world, each with a priority of its own. The world's namespaces have its name as their label
+/// `world`.
 pub fn tiers(world: String) -> impl Strategy<Value = Vec<Value>> {
     let one = (
         select(vec!["Admin", "Admin", "Baseline"]),

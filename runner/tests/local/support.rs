@@ -1,4 +1,4 @@
-//! A local cluster to test with: deploys pods and asks their probers to try flows.
+//! A local cluster for tests: deploys pods and asks their probers to try flows.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
-/// No exchange with a prober takes this long.
+/// Limit for an exchange with a prober; none takes this long.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Options that find the programs of this build.
@@ -108,7 +108,7 @@ impl Scene {
         Ok(fresh.addresses)
     }
 
-    /// Sets how long an attempt waits before it is silent, and over which time attempts are spread.
+    /// Sets how long an attempt waits before it counts as silent, and over which time attempts are spread.
     pub fn pace(&mut self, patience: Duration, interval_ms: u64) {
         for prober in self.probers.values_mut() {
             (prober.patience, prober.interval_ms) = (patience, interval_ms);
@@ -132,7 +132,7 @@ impl Scene {
         self.probers.get_mut(&name).context("no such prober")?.try_once(first, to, None).await
     }
 
-    /// Tries from many pods at the same time, and what is silent again, up to so many times; attempts of one pod stand together.
+    /// Tries from many pods at the same time, and tries silent flows again, up to this many times. Attempts of one pod are adjacent.
     pub async fn try_again(
         &mut self,
         attempts: &[(PodName, Transport, SocketAddr)],
@@ -182,7 +182,7 @@ impl Scene {
         Ok(seen.into_iter().flat_map(|(_, seen)| seen).collect())
     }
 
-    /// Asks the name servers that a pod knows for a name, over both transports each.
+    /// Asks the name servers of a pod for a name, each over both transports.
     pub async fn ask(&mut self, from: &str, name: &str, record: &str) -> Result<Vec<Observation>> {
         let servers = self.prober(from).name_servers.clone();
         let ends: Vec<_> = servers
@@ -196,7 +196,7 @@ impl Scene {
         prober.try_once(first, &ends, Some(question)).await
     }
 
-    /// Tells whether a pod reaches another at a port, over both families; they must agree.
+    /// Whether a pod reaches another at a port, over both families, which must agree.
     pub async fn reaches(&mut self, from: &str, to: &str, transport: Transport, port: u16) -> Result<bool> {
         let ends: Vec<_> =
             [true, false].map(|v4| (transport, SocketAddr::new(self.address(to, v4), port))).into();

@@ -1,5 +1,5 @@
-//! Plain manifests: whatever the bytes, an answer; and every scenario that is generated from them is one that parses and
-//! whose expectations its own policies do not contradict.
+//! Plain manifests: there is an answer for any bytes; and every scenario that is generated from them parses, and its policies do
+//! not contradict its expectations.
 
 #![no_main]
 
@@ -16,7 +16,7 @@ use flowproof_core::{
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    // What a generated scenario has of a policy is as experimental as the policy.
+    // A generated scenario contains the policy, experimental fields included.
     let server = ApiServer { channel: Channel::Experimental, ..ApiServer::default() };
     let (snapshot, _) = manifests(&[("fuzzed.yaml".to_owned(), bytes.to_vec())]);
     let _ = lint::snapshot(&snapshot, &server);

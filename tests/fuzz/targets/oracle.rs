@@ -1,5 +1,5 @@
-//! The oracle on whatever policies and pods can be read: the decision and its derivation agree for every pair of pods, in both
-//! families, and a derivation can be put into words.
+//! The oracle on any policies and pods that can be read: for every pair of pods, in both families, the decision and its derivation
+//! agree, and the derivation can be put into words.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ use flowproof_core::{
 };
 use libfuzzer_sys::fuzz_target;
 
-/// Pods that are asked about: the time of a run grows with their square.
+/// How many pods are used; the time of a run grows with the square.
 const PODS: usize = 6;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,6 +1,6 @@
-//! Scenario files: whatever the bytes, an answer. What parses is linted, and every problem has a place and a text.
+//! Scenario files: there is an answer for any bytes. A file that parses is linted, and every problem has a place and a text.
 //!
-//! A file that a scenario refers to has the same bytes: it is another way into the readers of manifests and policies.
+//! A file that a scenario refers to has the same bytes, so that they also reach the readers of manifests and policies.
 
 #![no_main]
 

@@ -1,11 +1,11 @@
-//! Random manifests of policies: right ones, and right ones that are damaged in one to three places.
+//! Random manifests of policies: valid ones, and valid ones that are damaged in one to three places.
 
 use std::fmt::Write as _;
 
 /// A stream of numbers (xorshift64*): the same seed, the same manifests.
 pub struct Random(u64);
 
-/// A YAML tree that can also hold what no tree of values can: scalars as they are written, keys that stand twice.
+/// A YAML tree that can also hold what a tree of values cannot: scalars as they are written, and duplicate keys.
 #[derive(Debug, Clone)]
 pub enum Tree {
     /// As it is written, without quotes.
@@ -60,7 +60,7 @@ const NETWORKS: &[&str] = &[
     "fd00::/8",
     "2001:db8::1/128",
 ];
-/// Values that stand where something else should, or that are read as something else.
+/// Values for places where something else belongs, and values that are read as something else.
 const ODD: &[&str] = &[
     "~",
     "null",
@@ -148,7 +148,7 @@ const ODD_KEYS: &[&str] = &[
     "~",
 ];
 
-/// A right manifest of a NetworkPolicy.
+/// A valid manifest of a NetworkPolicy.
 pub fn network_policy(random: &mut Random, name: &str) -> Tree {
     let mut spec = Vec::new();
     if !random.one_in(8) {
@@ -272,7 +272,7 @@ fn port(random: &mut Random) -> Tree {
     Tree::Map(port)
 }
 
-/// A right manifest of a `ClusterNetworkPolicy`.
+/// A valid manifest of a `ClusterNetworkPolicy`.
 pub fn cluster_policy(random: &mut Random, name: &str) -> Tree {
     let mut spec = vec![
         ("tier".to_owned(), raw(random.pick(&["Admin", "Baseline"]))),
@@ -342,14 +342,14 @@ fn protocol(random: &mut Random) -> Tree {
 pub fn damage(random: &mut Random, manifest: &mut Tree, places: usize) {
     for _ in 0..places {
         let Tree::Map(top) = manifest else { return };
-        // Of ten damages nine are in the policy itself.
+        // Nine of ten damages are in the policy itself.
         let at = if random.one_in(10) { 2 } else { 3 };
         let depth = random.below(9);
         hurt(random, &mut top[at].1, depth);
     }
 }
 
-/// Walks down at random and damages what it comes to.
+/// Goes down at random and damages what it reaches.
 fn hurt(random: &mut Random, tree: &mut Tree, depth: usize) {
     let children = match tree {
         Tree::Raw(_) => 0,
@@ -395,7 +395,7 @@ fn hurt(random: &mut Random, tree: &mut Tree, depth: usize) {
                 }
                 3 => entries[at].1 = Tree::List(vec![entries[at].1.clone()]),
                 4 => entries[at].1 = map([("spec", entries[at].1.clone())]),
-                // One level up: what is within stands beside.
+                // Moves the content one level up.
                 5 => {
                     if let Tree::Map(inner) = entries[at].1.clone() {
                         entries.remove(at);

@@ -75,7 +75,7 @@ pub(crate) enum Action {
     Accept,
     /// Go on with another chain instead of this one.
     Goto(Arc<Chain>),
-    /// Deny. Whether that is silent is decided when rules are loaded.
+    /// Deny. Whether the source hears of it is decided when rules are loaded.
     Deny,
     /// Reject, so that the source receives a refusal.
     Refuse,

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 const PAGE: &str = include_str!("../../../../docs/scenario-format.md");
 
-/// What the example with `manifests` takes.
+/// The manifests to which the example with `manifests` refers.
 const RENDERED: &str = "
 { apiVersion: v1, kind: Pod, metadata: { name: web, namespace: shop }, spec: { containers: [{ name: c }] } }
 ---

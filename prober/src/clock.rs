@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-/// The clock of this prober.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     zero: Instant,

@@ -39,7 +39,6 @@ const RECEIVED_QUEUE: usize = 1024;
 /// How many results of checks may wait.
 const CHECKED_QUEUE: usize = 64;
 
-/// How to serve.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) stream: Streams,
@@ -47,7 +46,6 @@ pub(crate) struct Options {
     pub(crate) lease: Duration,
     /// What is tried from the start.
     pub(crate) first: Option<First>,
-    /// Whether packets are captured.
     pub(crate) capture: bool,
 }
 

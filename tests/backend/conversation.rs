@@ -15,7 +15,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// A stream after the handshake.
 pub(crate) struct Conversation {
     stream: BufReader<Box<dyn Stream>>,
-    /// The prober's instance.
     pub(crate) instance: u64,
 }
 
@@ -33,7 +32,6 @@ impl Conversation {
         Ok(conversation)
     }
 
-    /// Sends a command.
     pub(crate) async fn say(&mut self, command: &Command) -> Result<()> {
         let mut line = serde_json::to_vec(command)?;
         line.push(b'\n');

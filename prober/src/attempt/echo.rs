@@ -135,7 +135,6 @@ pub(super) fn send(socket: &Socket, bytes: &[u8]) -> Result<usize, Observation> 
     }
 }
 
-/// Sends one datagram.
 pub(super) fn send_datagram(socket: &Socket, bytes: &[u8]) -> Result<(), Refusal> {
     socket.send(bytes).map(drop).map_err(Refusal::of("send"))
 }

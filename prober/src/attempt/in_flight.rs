@@ -125,7 +125,6 @@ fn unencodable() -> Observation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key(pub(super) u64);
 
-/// The slab.
 #[derive(Debug, Default)]
 pub(super) struct Slab {
     slots: Vec<Slot>,
@@ -172,7 +171,6 @@ impl Slab {
         slots.filter_map(|(index, slot)| Some((key(index as u32, slot.generation), slot.held.as_ref()?)))
     }
 
-    /// Drops all attempts.
     pub(super) fn clear(&mut self) {
         for index in 0..self.slots.len() as u32 {
             self.remove(key(index, self.slots[index as usize].generation));

@@ -156,7 +156,6 @@ impl Kept {
         self.lines.values().filter_map(Line::open).flat_map(|open| open.waiting.iter().map(|w| (open.key, w)))
     }
 
-    /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }

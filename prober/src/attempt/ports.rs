@@ -23,7 +23,6 @@ impl Ports {
         Self { next: *RANGE.start() + (random % u64::from(Self::COUNT)) as u16 }
     }
 
-    /// Takes the next port.
     pub(super) fn next(&mut self) -> u16 {
         let port = self.next;
         self.next = if port == *RANGE.end() { *RANGE.start() } else { port + 1 };

@@ -37,7 +37,6 @@ const MOST_TOLD: usize = 8192;
 /// After this many failed reads in a row, it is not a temporary problem of an interface.
 const MOST_FAILURES: u32 = 64;
 
-/// A capture.
 #[derive(Debug)]
 pub(crate) struct Captures {
     packets: mpsc::Receiver<Packet>,

@@ -17,7 +17,6 @@ const BACKLOG: i32 = 4096;
 /// prober gets no CPU looks as if the network had lost it.
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
-/// Opens a TCP listener.
 pub(super) fn tcp(port: u16) -> io::Result<tokio::net::TcpListener> {
     let socket = bind(Type::STREAM, port)?;
     socket.listen(BACKLOG)?;

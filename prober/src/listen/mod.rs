@@ -128,7 +128,6 @@ impl Listeners {
         }
     }
 
-    /// Reports all listeners.
     pub(crate) fn report(&self) -> Vec<ListenerStatus> {
         self.wanted.iter().map(|(listener, health)| health.report(*listener)).collect()
     }

@@ -25,7 +25,6 @@ const MOST_CONNECTIONS: usize = 8192;
 /// Pause after a failed accept (out of files, out of memory): trying again at once would take the CPU that is needed to recover.
 const ACCEPT_REST: Duration = Duration::from_millis(10);
 
-/// What a connection needs.
 #[derive(Clone)]
 struct Connection {
     modes: Modes,
@@ -59,7 +58,6 @@ pub(super) async fn serve(
     }
 }
 
-/// Which side ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum EndedBy {
     Peer,

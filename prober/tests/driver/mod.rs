@@ -221,7 +221,6 @@ impl Record {
     }
 }
 
-/// Describes a flow.
 pub(crate) fn flow(id: u32, transport: Transport, to: SocketAddr) -> FlowSpec {
     FlowSpec { flow: FlowId(id), transport, to, question: None, bare: false, connection: Connection::Each }
 }

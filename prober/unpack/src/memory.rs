@@ -63,7 +63,7 @@ unsafe impl GlobalAlloc for Space {
 /// As in C.
 ///
 /// # Safety
-/// As in C: both ends are valid for so many bytes and do not overlap.
+/// As in C: both ends are valid for that many bytes and do not overlap.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
     for index in 0..length {
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> 
 /// As in C.
 ///
 /// # Safety
-/// As in C: both ends are valid for so many bytes; they may overlap.
+/// As in C: both ends are valid for that many bytes; they may overlap.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
     if to.addr() <= from.addr() {
@@ -93,7 +93,7 @@ pub unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) ->
 /// As in C.
 ///
 /// # Safety
-/// As in C: it is valid for so many bytes.
+/// As in C: it is valid for that many bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn memset(to: *mut u8, byte: i32, length: usize) -> *mut u8 {
     for index in 0..length {
@@ -106,7 +106,7 @@ pub unsafe extern "C" fn memset(to: *mut u8, byte: i32, length: usize) -> *mut u
 /// As in C.
 ///
 /// # Safety
-/// As in C: both are valid for so many bytes.
+/// As in C: both are valid for that many bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, length: usize) -> i32 {
     for index in 0..length {
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, length: usize)
 /// As in C.
 ///
 /// # Safety
-/// As in C: both are valid for so many bytes.
+/// As in C: both are valid for that many bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, length: usize) -> i32 {
     // SAFETY: the caller's promise.

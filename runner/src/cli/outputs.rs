@@ -190,7 +190,7 @@ pub fn write_to(path: &Path, text: &str) -> Result<(), Failure> {
     std::fs::write(path, text).map_err(|error| Failure::cannot_write(path, &error))
 }
 
-/// Whether a path stands for stdout.
+/// Whether a path means stdout.
 pub fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-"
 }

@@ -34,7 +34,6 @@ pub(super) struct Sight<'a> {
     pub(super) uid: &'a str,
     /// Its node; empty before it has one.
     pub(super) node: &'a str,
-    /// How far it has come.
     pub(super) stage: Stage,
 }
 

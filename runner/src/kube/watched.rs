@@ -77,7 +77,6 @@ where
         found
     }
 
-    /// Looks at the current state.
     pub(super) fn now<T>(&self, look: impl FnOnce(&Seen<K>) -> T) -> T {
         look(&self.seen.borrow())
     }

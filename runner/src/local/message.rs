@@ -89,7 +89,6 @@ pub(crate) struct Setup {
     pub(crate) fault: Option<String>,
     /// Whether the engine keeps every state that it gets, for [`Request::TellingFaults`].
     pub(crate) keep_states: bool,
-    /// Whether the probers capture.
     pub(crate) capture: bool,
     /// The prober's binary; `None` for the one that the program carries.
     pub(crate) prober: Option<PathBuf>,

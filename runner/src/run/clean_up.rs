@@ -87,7 +87,6 @@ impl Live {
         self.lanes().iter().map(|lane| lane.run.clone()).collect()
     }
 
-    /// The lanes of a run.
     pub(super) fn of_run(&self, run: &str) -> Vec<cluster::Lane> {
         self.lanes().iter().filter(|lane| lane.run == run).cloned().collect()
     }

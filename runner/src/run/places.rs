@@ -11,7 +11,6 @@ const MOST: usize = 6;
 /// How many places there are at first.
 const FIRST: usize = 2;
 
-/// The places of a run.
 pub(super) struct Places {
     free: Semaphore,
     load: Mutex<Load>,

@@ -11,9 +11,7 @@ use tokio::sync::oneshot;
 
 /// Which network namespace to enter.
 pub(crate) enum Network {
-    /// A new one.
     New,
-    /// One that exists.
     Of(OwnedFd),
 }
 

@@ -22,7 +22,6 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-/// A node of the cluster.
 pub(crate) struct Node {
     /// Counted from 1.
     pub(crate) number: u8,

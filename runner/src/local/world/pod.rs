@@ -60,7 +60,6 @@ pub(crate) async fn make_network() -> io::Result<OwnedFd> {
     .await
 }
 
-/// Links pods to their node.
 pub(crate) async fn link_to_node(node: &Node, pods: &[(&Link, &OwnedFd)]) -> nlink::Result<()> {
     for (link, network) in pods {
         let pair = VethLink::new(interface(link.number), "eth0")
@@ -96,9 +95,7 @@ fn interface(number: u16) -> String {
 
 /// How a prober is started.
 pub(crate) struct Prober {
-    /// Name of its socket.
     pub(crate) socket: String,
-    /// Its binary.
     pub(crate) program: Arc<OwnedFd>,
     /// Text of its `/etc/resolv.conf`.
     pub(crate) resolver: String,

@@ -42,7 +42,6 @@ pub(crate) struct World {
     families: Families,
     nodes: Vec<Node>,
     program: Arc<OwnedFd>,
-    /// Whether probers capture.
     capture: bool,
     /// The API's state as the cluster DNS sees it; sent with every change.
     watched: watch::Sender<View>,

@@ -141,7 +141,6 @@ impl<'a> Play<'a> {
         self.lane.try_flows(&keys, self.pace);
     }
 
-    /// Listens for this long.
     async fn listen_for(&mut self, time: Duration) -> Result<(), Stop> {
         let until = Instant::now() + time;
         while Instant::now() < until {

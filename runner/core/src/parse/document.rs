@@ -7,7 +7,7 @@ use super::{
     fields::{Fields, items},
     service,
     step::{self, Draft, Stage},
-    topology::Deployment,
+    topology::Declared,
 };
 use crate::{
     scenario::{Scenario, Step, capability::Capability, flow::Family},
@@ -106,12 +106,12 @@ fn read(file: &str, node: &Node, load: &mut Load<'_>, problems: &mut Problems) -
     let shows = step::shows(&top, problems).unwrap_or_default();
     let families = families(&top, problems);
     let live = top.get("policies").and_then(Node::as_text) == Some("live");
-    let deployment = Deployment::read(&top, &start, problems);
-    let mut stage = Stage::new(&deployment);
+    let declared = Declared::read(&top, &start, problems);
+    let mut stage = Stage::new(&declared);
     let drafts = drafts(&top, &start, &mut stage, load, problems);
-    let backends = service::backends(&deployment, &stage.history, problems);
-    let scope = Scope { deployment: &deployment, backends: &backends, families: &families, live };
-    if let (Some((logical, real)), false) = (deployment.topology.live.first_key_value(), live) {
+    let backends = service::backends(&declared, &stage.history, problems);
+    let scope = Scope { declared: &declared, backends: &backends, families: &families, live };
+    if let (Some((logical, real)), false) = (declared.topology.live.first_key_value(), live) {
         let at = top.place("policies").or(top.place("steps")).unwrap_or(&start);
         problems
             .add(at, format!("shadows are for testing the policies that are in the cluster, and '{logical}' stands for its '{real}'"))
@@ -122,7 +122,7 @@ fn read(file: &str, node: &Node, load: &mut Load<'_>, problems: &mut Problems) -
         claim,
         why,
         file: file.to_owned(),
-        topology: deployment.topology,
+        topology: declared.topology,
         families,
         steps,
         live,

@@ -5,7 +5,7 @@ mod ports;
 use super::{
     fields::text_problem,
     flow_text::{FlowText, Part, Pattern, TargetText},
-    topology::Deployment,
+    topology::Declared,
 };
 use crate::{
     scenario::{
@@ -30,7 +30,7 @@ pub const MAX_FLOWS: usize = 10_000;
 
 /// What flows can refer to.
 pub(super) struct Scope<'a> {
-    pub(super) deployment: &'a Deployment,
+    pub(super) declared: &'a Declared,
     /// The workloads behind each service.
     pub(super) backends: &'a BTreeMap<Qualified, BTreeSet<Qualified>>,
     pub(super) families: &'a BTreeSet<Family>,
@@ -64,17 +64,17 @@ impl Scope<'_> {
     }
 
     fn spec(&self, workload: &Qualified) -> Option<&WorkloadSpec> {
-        self.deployment.topology.workloads.get(workload)
+        self.declared.topology.workloads.get(workload)
     }
 
     /// Whether a service that is written out is the cluster's own: none of a namespace of the run, under live policies.
     fn is_live_service(&self, name: &Qualified) -> bool {
-        self.live && !self.deployment.topology.namespaces.contains_key(&name.namespace)
+        self.live && !self.declared.topology.namespaces.contains_key(&name.namespace)
     }
 
     /// Every pair of different workloads, on all listeners of the second.
     pub(super) fn all_pairs(&self) -> impl Iterator<Item = Flow> {
-        let workloads = &self.deployment.topology.workloads;
+        let workloads = &self.declared.topology.workloads;
         workloads.keys().flat_map(move |source| {
             workloads.iter().filter(move |(target, _)| *target != source).flat_map(move |(target, spec)| {
                 spec.listens.iter().map(move |named| Flow {
@@ -100,7 +100,7 @@ struct Line<'a, 'p> {
 
 impl Line<'_, '_> {
     fn expand(&mut self) -> Option<()> {
-        let topology = &self.scope.deployment.topology;
+        let topology = &self.scope.declared.topology;
         let sources =
             self.names(&self.text.source, &self.text.source.value, "workload", topology.workloads.keys());
         let target = &self.text.target;
@@ -242,8 +242,8 @@ impl Line<'_, '_> {
         };
         let at = self.node.part(part.start, part.length);
         let other_kind = match what {
-            "workload" => self.scope.deployment.services.keys().any(|name| pattern.matches(name)),
-            _ => self.scope.deployment.workloads.keys().any(|name| pattern.matches(name)),
+            "workload" => self.scope.declared.services.keys().any(|name| pattern.matches(name)),
+            _ => self.scope.declared.workloads.keys().any(|name| pattern.matches(name)),
         };
         let problem = self.problems.add(&at, error);
         let all = matches!(pattern, Pattern::Any);

@@ -3,7 +3,7 @@
 use super::{
     Load, Loaded,
     fields::{Fields, items, text},
-    topology::Deployment,
+    topology::Declared,
 };
 use crate::{
     scenario::{Manifest, ObjectRef, name::is_subdomain},
@@ -33,7 +33,7 @@ const NAMESPACED: &[&str] = &["NetworkPolicy", "CiliumNetworkPolicy", "ConfigMap
 
 /// Reads the manifests of one step.
 pub(super) struct Manifests<'a, 'l> {
-    deployment: &'a Deployment,
+    declared: &'a Declared,
     load: &'a mut Load<'l>,
     found: Vec<Manifest>,
     /// Where each object of this step is written.
@@ -45,11 +45,11 @@ impl<'a, 'l> Manifests<'a, 'l> {
     pub(super) fn read(
         node: &Node,
         what: &str,
-        deployment: &'a Deployment,
+        declared: &'a Declared,
         load: &'a mut Load<'l>,
         problems: &mut Problems,
     ) -> Vec<Manifest> {
-        let mut manifests = Self { deployment, load, found: Vec::new(), places: BTreeMap::new() };
+        let mut manifests = Self { declared, load, found: Vec::new(), places: BTreeMap::new() };
         for item in items(node, what, problems).unwrap_or_default() {
             manifests.item(item, problems);
         }
@@ -121,7 +121,7 @@ impl<'a, 'l> Manifests<'a, 'l> {
             problems.add(&node.at, "a manifest has no metadata").hint("it needs metadata: { name: … }");
             return;
         };
-        placeholders(node, self.deployment, problems);
+        placeholders(node, self.declared, problems);
         let name = object_name(metadata, problems);
         let (Some(api_version), Some(kind)) = (api_version, kind) else {
             return;
@@ -163,7 +163,7 @@ impl<'a, 'l> Manifests<'a, 'l> {
             if NAMESPACED.contains(&kind) {
                 problems
                     .add(&metadata.at, format!("a {kind} needs a namespace"))
-                    .suggest("", self.deployment.topology.namespaces.keys().map(String::as_str));
+                    .suggest("", self.declared.topology.namespaces.keys().map(String::as_str));
                 return Err(Reported);
             }
             return Ok(None);
@@ -175,7 +175,7 @@ impl<'a, 'l> Manifests<'a, 'l> {
                 .hint("remove it");
             return Err(Reported);
         }
-        if self.deployment.check_namespace(namespace, &node.at, problems) {
+        if self.declared.check_namespace(namespace, &node.at, problems) {
             Ok(Some(namespace.to_owned()))
         } else {
             Err(Reported)
@@ -232,24 +232,24 @@ fn required<'n>(node: &'n Node, field: &str, problems: &mut Problems) -> Option<
 const PLACEHOLDERS: &[&str] = &["ip4", "ip6", "namespace"];
 
 /// Checks the placeholders in every text of a manifest: `$ip4(ns/w)`, `$ip6(ns/w)`, `$namespace(ns)`.
-fn placeholders(node: &Node, deployment: &Deployment, problems: &mut Problems) {
+fn placeholders(node: &Node, declared: &Declared, problems: &mut Problems) {
     match &node.value {
-        Content::Text(text) => text_placeholders(node, text, deployment, problems),
+        Content::Text(text) => text_placeholders(node, text, declared, problems),
         Content::List(items) => {
             for item in items {
-                placeholders(item, deployment, problems);
+                placeholders(item, declared, problems);
             }
         }
         Content::Map(entries) => {
             for entry in entries {
-                placeholders(&entry.value, deployment, problems);
+                placeholders(&entry.value, declared, problems);
             }
         }
         Content::Null | Content::Bool(_) | Content::Number(_) => {}
     }
 }
 
-fn text_placeholders(node: &Node, text: &str, deployment: &Deployment, problems: &mut Problems) {
+fn text_placeholders(node: &Node, text: &str, declared: &Declared, problems: &mut Problems) {
     let mut from = 0;
     while let Some(dollar) = text[from..].find('$').map(|at| at + from) {
         from = dollar + 1;
@@ -275,9 +275,9 @@ fn text_placeholders(node: &Node, text: &str, deployment: &Deployment, problems:
         let argument = &text[open..close];
         let at = place(open, close);
         if function == "namespace" {
-            deployment.check_namespace(argument, &at, problems);
+            declared.check_namespace(argument, &at, problems);
         } else {
-            deployment.workload(argument, &at, problems);
+            declared.workload(argument, &at, problems);
         }
         from = close;
     }

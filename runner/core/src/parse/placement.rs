@@ -1,6 +1,6 @@
 //! Placements that refer to each other in a circle: nobody could be placed first.
 
-use super::topology::Deployment;
+use super::topology::Declared;
 use crate::{
     scenario::{Placement, name::Qualified},
     text::problem::Problems,
@@ -8,10 +8,10 @@ use crate::{
 use std::collections::BTreeSet;
 
 /// Reports every circle once, at its first workload.
-pub(super) fn check(deployment: &Deployment, problems: &mut Problems) {
+pub(super) fn check(declared: &Declared, problems: &mut Problems) {
     let mut in_circles: BTreeSet<&Qualified> = BTreeSet::new();
-    for (name, at) in &deployment.workloads {
-        if let Some(circle) = circle(deployment, name) {
+    for (name, at) in &declared.workloads {
+        if let Some(circle) = circle(declared, name) {
             if in_circles.insert(name) {
                 let others: Vec<String> = circle[1..].iter().map(ToString::to_string).collect();
                 problems
@@ -27,17 +27,17 @@ pub(super) fn check(deployment: &Deployment, problems: &mut Problems) {
 }
 
 /// The workload to which the placement of another one refers.
-fn reference<'a>(deployment: &'a Deployment, name: &Qualified) -> Option<&'a Qualified> {
-    match &deployment.topology.workloads.get(name)?.placement {
+fn reference<'a>(declared: &'a Declared, name: &Qualified) -> Option<&'a Qualified> {
+    match &declared.topology.workloads.get(name)?.placement {
         Placement::SameAs(other) | Placement::OtherThan(other) => Some(other),
         Placement::Any | Placement::Node(_) => None,
     }
 }
 
 /// The workloads over which references lead from a workload back to itself, itself first.
-fn circle<'a>(deployment: &'a Deployment, start: &'a Qualified) -> Option<Vec<&'a Qualified>> {
+fn circle<'a>(declared: &'a Declared, start: &'a Qualified) -> Option<Vec<&'a Qualified>> {
     let mut way = vec![start];
-    while let Some(next) = reference(deployment, way.last()?) {
+    while let Some(next) = reference(declared, way.last()?) {
         if next == start {
             return Some(way);
         }

@@ -2,7 +2,7 @@
 
 use super::{
     fields::{Fields, items, labels, text, text_problem, wrong_type},
-    topology::Deployment,
+    topology::Declared,
 };
 use crate::{
     policy::validate::is_port_name,
@@ -157,12 +157,12 @@ pub(super) fn check_name(name: &Qualified, at: &Mark, problems: &mut Problems) {
 ///
 /// Reports services without any, and ports on which none of them listens.
 pub(super) fn backends(
-    deployment: &Deployment,
+    declared: &Declared,
     history: &BTreeMap<Qualified, Vec<Labels>>,
     problems: &mut Problems,
 ) -> BTreeMap<Qualified, BTreeSet<Qualified>> {
     let mut all = BTreeMap::new();
-    for (name, spec) in &deployment.topology.services {
+    for (name, spec) in &declared.topology.services {
         let selector = Selector::from_labels(&spec.selector);
         let selected: BTreeSet<Qualified> = history
             .iter()
@@ -172,8 +172,8 @@ pub(super) fn backends(
             })
             .map(|(workload, _)| workload.clone())
             .collect();
-        if !deployment.unclear.contains(name) && !selected.iter().any(|w| deployment.unclear.contains(w)) {
-            check(name, spec, &selected, deployment, problems);
+        if !declared.unclear.contains(name) && !selected.iter().any(|w| declared.unclear.contains(w)) {
+            check(name, spec, &selected, declared, problems);
         }
         all.insert(name.clone(), selected);
     }
@@ -184,10 +184,10 @@ fn check(
     name: &Qualified,
     spec: &ServiceSpec,
     selected: &BTreeSet<Qualified>,
-    deployment: &Deployment,
+    declared: &Declared,
     problems: &mut Problems,
 ) {
-    let at = &deployment.services[name];
+    let at = &declared.services[name];
     if selected.is_empty() {
         problems.add(at, format!("the service {name} selects no workload")).hint(format!(
             "its selector must match the labels of a workload in namespace {}",
@@ -198,7 +198,7 @@ fn check(
     for port in &spec.ports {
         let served = selected
             .iter()
-            .filter_map(|workload| deployment.topology.workloads.get(workload))
+            .filter_map(|workload| declared.topology.workloads.get(workload))
             .any(|workload| workload.listens.iter().any(|named| serves(named, port)));
         if !served {
             let shown = PortOf(port.listener.transport, port.listener.port);

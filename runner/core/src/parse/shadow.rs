@@ -2,7 +2,7 @@
 
 use super::{
     fields::Fields,
-    topology::{Deployment, MAX_NAMESPACE_LENGTH},
+    topology::{Declared, MAX_NAMESPACE_LENGTH},
 };
 use crate::{
     scenario::{
@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 const TAKEN: &[&str] = &["labels", "nodeSelector", "tolerations", "hostNetwork"];
 
 /// Finds the logical namespaces that stand for live ones: those of the workloads that say `like`.
-pub(super) fn live_namespaces(deployment: &mut Deployment, node: &Node, problems: &mut Problems) {
+pub(super) fn live_namespaces(declared: &mut Declared, node: &Node, problems: &mut Problems) {
     let mut first: BTreeMap<String, Mark> = BTreeMap::new();
     let Content::Map(written) = &node.value else { return };
     for entry in written {
@@ -34,7 +34,7 @@ pub(super) fn live_namespaces(deployment: &mut Deployment, node: &Node, problems
             // None is given, or `read` says what is wrong with it.
             _ => (name.namespace.clone(), entry.at.clone()),
         };
-        let topology = &mut deployment.topology;
+        let topology = &mut declared.topology;
         if topology.namespaces.contains_key(&name.namespace) {
             if !first.contains_key(&name.namespace) {
                 problems

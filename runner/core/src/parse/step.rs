@@ -4,7 +4,7 @@ use super::{
     Load,
     fields::{Fields, entries, items, label_key, label_value, text},
     manifest::Manifests,
-    topology::Deployment,
+    topology::Declared,
 };
 use crate::{
     scenario::{Change, Labels, ObjectRef, capability::Capability, label::LabelChange, name::Qualified},
@@ -34,7 +34,7 @@ pub(super) struct Draft<'n> {
 
 /// What earlier steps have left behind.
 pub(super) struct Stage<'a> {
-    pub(super) deployment: &'a Deployment,
+    pub(super) declared: &'a Declared,
     /// Objects that exist, by when they were applied last.
     applied: BTreeMap<ObjectRef, Mark>,
     /// Objects that were deleted.
@@ -70,14 +70,14 @@ pub(super) fn shows(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<
 
 impl<'a> Stage<'a> {
     /// The stage as it is deployed.
-    pub(super) fn new(deployment: &'a Deployment) -> Self {
-        let workloads = &deployment.topology.workloads;
+    pub(super) fn new(declared: &'a Declared) -> Self {
+        let workloads = &declared.topology.workloads;
         Self {
-            deployment,
+            declared,
             applied: BTreeMap::new(),
             deleted: BTreeMap::new(),
             history: workloads.iter().map(|(name, spec)| (name.clone(), vec![spec.labels.clone()])).collect(),
-            namespaces: deployment.topology.namespaces.clone(),
+            namespaces: declared.topology.namespaces.clone(),
         }
     }
 
@@ -144,7 +144,7 @@ impl<'a> Stage<'a> {
         changes: &mut Vec<Change>,
         problems: &mut Problems,
     ) {
-        for manifest in Manifests::read(node, what, self.deployment, load, problems) {
+        for manifest in Manifests::read(node, what, self.declared, load, problems) {
             self.deleted.remove(&manifest.object);
             self.applied.insert(manifest.object.clone(), node.at.clone());
             changes.push(Change::Apply(manifest));
@@ -192,12 +192,12 @@ impl<'a> Stage<'a> {
             let words: Vec<&str> = entry.key.split_whitespace().collect();
             let change = match words[..] {
                 ["namespace", name] => {
-                    let known = self.deployment.check_namespace(name, &entry.at, problems);
+                    let known = self.declared.check_namespace(name, &entry.at, problems);
                     let labels = self.namespaces.entry(name.to_owned()).or_default();
                     let set = relabel(labels, &entry.value, problems);
                     known.then(|| Change::LabelNamespace(name.to_owned(), set))
                 }
-                [name] => self.deployment.workload(name, &entry.at, problems).map(|workload| {
+                [name] => self.declared.workload(name, &entry.at, problems).map(|workload| {
                     let history = self.history.entry(workload.clone()).or_default();
                     let mut labels = history.last().cloned().unwrap_or_default();
                     let set = relabel(&mut labels, &entry.value, problems);
@@ -218,7 +218,7 @@ impl<'a> Stage<'a> {
     fn restart(&mut self, node: &Node, changes: &mut Vec<Change>, problems: &mut Problems) {
         for item in one_or_more(node, "'restart'", problems) {
             if let Some(name) = text(item, "a workload to restart", problems)
-                && let Some(workload) = self.deployment.workload(name.trim(), &item.at, problems)
+                && let Some(workload) = self.declared.workload(name.trim(), &item.at, problems)
             {
                 changes.push(Change::Restart(workload));
             }

@@ -32,7 +32,7 @@ pub(super) const WORKLOAD_FIELDS: &[&str] =
 
 /// What a scenario deploys, and where each part is written.
 #[derive(Debug, Default)]
-pub(super) struct Deployment {
+pub(super) struct Declared {
     /// The checked parts. A workload or service with a mistake is here all the same, so that its name is known.
     pub(super) topology: Topology,
     /// Where each workload is written.
@@ -45,23 +45,23 @@ pub(super) struct Deployment {
     any_namespace: bool,
 }
 
-impl Deployment {
+impl Declared {
     /// Reads the three parts and checks them against each other.
     pub(super) fn read(top: &Fields<'_>, at: &Mark, problems: &mut Problems) -> Self {
-        let mut deployment = Self::default();
+        let mut declared = Self::default();
         if let Some(node) = top.get("namespaces") {
-            deployment.read_namespaces(node, problems);
+            declared.read_namespaces(node, problems);
         } else {
-            deployment.any_namespace = true;
+            declared.any_namespace = true;
         }
         if let Some(node) = top.get("workloads") {
-            shadow::live_namespaces(&mut deployment, node, problems);
+            shadow::live_namespaces(&mut declared, node, problems);
         }
-        if top.lacks("namespaces") && deployment.topology.live.is_empty() {
+        if top.lacks("namespaces") && declared.topology.live.is_empty() {
             problems.add(at, "the scenario has no namespaces").hint("add namespaces: { app: }");
         }
         if let Some(node) = top.get("workloads") {
-            deployment.read_workloads(node, problems);
+            declared.read_workloads(node, problems);
         }
         if top.lacks("workloads") {
             problems
@@ -70,25 +70,25 @@ impl Deployment {
         }
         if let Some(node) = top.get("services") {
             for entry in entries(node, "'services'", problems).unwrap_or_default() {
-                if let Some(name) = deployment.qualified(entry, "service", problems) {
-                    if let Some(live) = deployment.topology.live.get(&name.namespace) {
+                if let Some(name) = declared.qualified(entry, "service", problems) {
+                    if let Some(live) = declared.topology.live.get(&name.namespace) {
                         problems
                             .add(&entry.at, format!("'{}' stands for the live namespace '{live}', in which a run makes no services", name.namespace))
                             .hint("a flow can go to one that is there: -> service namespace/name tcp/80");
                     }
                     service::check_name(&name, &entry.at, problems);
                     let (spec, clear) = service::read(&entry.value, problems);
-                    let declared = deployment.topology.namespaces.contains_key(&name.namespace);
-                    if !clear || !declared {
-                        deployment.unclear.insert(name.clone());
+                    let in_namespace = declared.topology.namespaces.contains_key(&name.namespace);
+                    if !clear || !in_namespace {
+                        declared.unclear.insert(name.clone());
                     }
-                    deployment.services.insert(name.clone(), entry.at.clone());
-                    deployment.topology.services.insert(name, spec);
+                    declared.services.insert(name.clone(), entry.at.clone());
+                    declared.topology.services.insert(name, spec);
                 }
             }
         }
-        placement::check(&deployment, problems);
-        deployment
+        placement::check(&declared, problems);
+        declared
     }
 
     /// Reports a namespace that is not declared.

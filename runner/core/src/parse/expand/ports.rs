@@ -19,7 +19,7 @@ impl Line<'_, '_> {
                 .unwrap_or_default()
         };
         let all: Vec<Vec<Listener>> = workloads.iter().map(listens).collect();
-        let unclear = workloads.iter().any(|workload| scope.deployment.unclear.contains(workload));
+        let unclear = workloads.iter().any(|workload| scope.declared.unclear.contains(workload));
         if unclear {
             return None;
         }
@@ -146,10 +146,10 @@ impl Line<'_, '_> {
 
     pub(super) fn service_ports(&mut self, service: &Qualified) -> Option<Vec<Listener>> {
         let scope = self.scope;
-        if scope.deployment.unclear.contains(service) {
+        if scope.declared.unclear.contains(service) {
             return None;
         }
-        let spec = scope.deployment.topology.services.get(service)?;
+        let spec = scope.declared.topology.services.get(service)?;
         let own: Vec<Listener> = spec.ports.iter().map(|port| port.listener).collect();
         if self.text.ports.is_empty() && self.text.named.is_empty() {
             return Some(own);

@@ -105,7 +105,7 @@ impl Delivery {
         }
     }
 
-    /// Adds what the delivery needs to a pod's specification, which has one container.
+    /// Adds what the delivery needs to a pod's specification, in each of its containers.
     pub(super) fn mount(&self, spec: &PodSpec, pod: &mut Value) {
         let Self::ConfigMap { nodes, .. } = self else { return };
         let prober = nodes.get(&spec.node).and_then(|architecture| Prober::of(architecture));

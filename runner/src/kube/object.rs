@@ -156,6 +156,10 @@ pub(super) fn pod(spec: &PodSpec, options: &KubeOptions, around: &Around) -> Res
             "containers": [container(CONTAINER, arguments(spec, options.capture), ports(spec, false), options, around)],
         },
     });
+    if options.capture {
+        // A capability that is added is effective for root only (docs/decisions/0013).
+        pod["spec"]["containers"][0]["securityContext"]["capabilities"]["add"] = json!(["NET_RAW"]);
+    }
     let declared = ports(spec, true);
     if !declared.is_empty() {
         // It only declares its ports: the prober beside it answers on them. What runs in it waits for a runner that never comes.
@@ -177,8 +181,6 @@ fn container(
     options: &KubeOptions,
     around: &Around,
 ) -> Value {
-    // A capability that is added is effective for root only (docs/decisions/0013).
-    let added: &[&str] = if options.capture { &["NET_RAW"] } else { &[] };
     let mut limits = json!({ "memory": options.memory_limit });
     if let Some(limit) = &options.cpu_limit {
         limits["cpu"] = json!(limit);
@@ -198,7 +200,7 @@ fn container(
         "securityContext": {
             "allowPrivilegeEscalation": false,
             "readOnlyRootFilesystem": true,
-            "capabilities": { "drop": ["ALL"], "add": added },
+            "capabilities": { "drop": ["ALL"] },
         },
     })
 }
@@ -458,7 +460,7 @@ mod tests {
                 json!({
                     "allowPrivilegeEscalation": false,
                     "readOnlyRootFilesystem": true,
-                    "capabilities": { "drop": ["ALL"], "add": added },
+                    "capabilities": { "drop": ["ALL"] },
                 })
             );
             assert_eq!(pod["spec"]["securityContext"]["runAsUser"], user);

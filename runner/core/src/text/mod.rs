@@ -1,4 +1,4 @@
-//! Reading text, and saying what is wrong with it: YAML in which everything knows its place, ports, problems and their hints.
+//! Reads text and says what is wrong with it: YAML in which every value knows its place, ports, problems and their hints.
 //!
 //! | module | job |
 //! |---|---|

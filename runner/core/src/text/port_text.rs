@@ -5,7 +5,7 @@ use flowproof_wire::Transport;
 /// The port of every DNS transport.
 pub(crate) const DNS_PORT: u16 = 53;
 
-/// Ports of one transport, and where they stand in the text.
+/// Ports of one transport, and where they are in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PortRange {
     pub(crate) transport: Transport,
@@ -76,7 +76,7 @@ pub(crate) fn words(text: &str, offset: usize) -> Vec<Word<'_>> {
     words
 }
 
-/// Reads one word of ports. At least one range comes back.
+/// Reads one word of ports. Returns at least one range.
 pub(crate) fn port_ranges(word: Word<'_>) -> Result<Vec<PortRange>, TextError> {
     let dns = |transport| PortRange {
         transport,

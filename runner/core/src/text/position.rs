@@ -27,25 +27,26 @@ pub struct Places {
 }
 
 impl Places {
-    /// Makes it from paths, places and numbers of characters.
+    /// Makes it from paths, with the place and the number of characters of each.
     #[must_use]
     pub fn new(places: BTreeMap<String, (Position, u32)>) -> Self {
         Self { fields: Arc::new(places), surprises: Vec::new() }
     }
 
-    /// Adds what a cluster reads as hardly anybody means it: where it stands, how many characters are meant, what it is.
+    /// Adds the surprises: what a cluster reads differently from what people mean. Each has its place, how many characters it
+    /// covers, and what it is.
     #[must_use]
     pub fn with_surprises(self, surprises: Vec<(Position, u32, String)>) -> Self {
         Self { surprises, ..self }
     }
 
-    /// What a cluster reads as hardly anybody means it.
+    /// What a cluster reads differently from what people mean.
     #[must_use]
     pub fn surprises(&self) -> &[(Position, u32, String)] {
         &self.surprises
     }
 
-    /// Where a field is written, and how many characters are meant; of one that is not there, the nearest that holds it.
+    /// Where a field is written, and how many characters that covers; for a missing field, the nearest one that holds it.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<&(Position, u32)> {
         let mut path = path;

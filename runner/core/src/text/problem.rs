@@ -7,15 +7,15 @@ use super::{Position, tree::Mark};
 pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
-    /// What is wrong: lower case, no full stop.
+    /// What is wrong: lower case, without a period.
     pub message: String,
     /// Where.
     pub at: Position,
-    /// How many characters from there on are meant; at least 1, never more than the line has.
+    /// How many characters it covers from there on; at least 1, never more than the line has.
     pub length: u32,
     /// What would help.
     pub hint: Option<String>,
-    /// Other places that have to do with it, and what each one is.
+    /// Other places that are involved, and what each one is.
     pub related: Vec<(Position, String)>,
 }
 
@@ -24,7 +24,7 @@ pub struct Problem {
 pub enum Severity {
     /// Nothing can be run with it.
     Error,
-    /// It is accepted, and surely not what is meant.
+    /// It is accepted, but surely not what is meant.
     Warning,
 }
 
@@ -32,7 +32,7 @@ pub enum Severity {
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
     found: Vec<Problem>,
-    /// Takes what is beyond the limit.
+    /// The last problem beyond the limit, so that there is one to return. It is never reported.
     beyond: Option<Problem>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Problems {
 const MAX_PROBLEMS: usize = 500;
 
 impl Problems {
-    /// Adds a problem; the caller can go on to add a hint.
+    /// Adds a problem and returns it, so that the caller can add a hint.
     pub(crate) fn add(&mut self, at: &Mark, message: impl Into<String>) -> &mut Problem {
         let problem = Problem::new(at.position(), at.length, message);
         if self.is_full() {
@@ -50,31 +50,31 @@ impl Problems {
         self.found.last_mut().expect("one was just pushed")
     }
 
-    /// Adds a problem that is made already.
+    /// Adds a problem that already exists.
     pub(crate) fn push(&mut self, problem: Problem) {
         if !self.is_full() {
             self.found.push(problem);
         }
     }
 
-    /// Tells whether there are so many that looking for more is pointless.
+    /// Whether there are so many that looking for more is pointless.
     pub(crate) fn is_full(&self) -> bool {
         self.found.len() >= MAX_PROBLEMS
     }
 
-    /// Replaces the hint of the last problem by a better one.
+    /// Replaces the hint of the last problem with a better one.
     pub(crate) fn hint_last(&mut self, hint: impl Into<String>) {
         if let Some(last) = self.found.last_mut() {
             last.hint(hint);
         }
     }
 
-    /// Tells whether nothing was found so far.
+    /// Whether nothing was found so far.
     pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// All problems: those of `file` first, each file's from top to bottom. What an alias repeats is said once.
+    /// Returns all problems: those of `file` first, each file's from top to bottom. What an alias repeats is listed once.
     pub(crate) fn into_sorted(mut self, file: &str) -> Vec<Problem> {
         self.found.sort_by(|a, b| (a.at.file != file, &a.at).cmp(&(b.at.file != file, &b.at)));
         self.found.dedup_by(|b, a| a.at == b.at && a.message == b.message);
@@ -83,7 +83,7 @@ impl Problems {
 }
 
 impl Problem {
-    /// An error at a place: so many characters from there on.
+    /// An error at a place, which covers this many characters.
     pub fn new(at: Position, length: u32, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
@@ -102,7 +102,7 @@ impl Problem {
         self
     }
 
-    /// Says what would help.
+    /// Sets the hint: what would help.
     pub fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
         self.hint = Some(hint.into());
         self
@@ -114,7 +114,7 @@ impl Problem {
         self
     }
 
-    /// Suggests the known word that is nearest to an unknown one, or else lists them if they are few.
+    /// Suggests the known word that is nearest to an unknown one. If none is near, lists the known words, or the first of many.
     pub(crate) fn suggest<'a>(&mut self, word: &str, known: impl IntoIterator<Item = &'a str>) -> &mut Self {
         let known: Vec<&str> = known.into_iter().filter(|word| word.len() <= LONGEST_COMPARED).collect();
         if let Some(near) = nearest(word, known.iter().copied()) {
@@ -128,13 +128,13 @@ impl Problem {
     }
 }
 
-/// The longest words that are compared, in bytes; the time that takes grows with the square.
+/// The longest words that are compared, in bytes; the time for a comparison grows with the square.
 const LONGEST_COMPARED: usize = 200;
 
 /// How many known words a hint lists at most.
 const MOST_LISTED: usize = 12;
 
-/// The known word that is nearest to the given one, if it is near enough to be meant: a third of the letters may differ.
+/// The known word that is nearest to the given one, if it is near enough to be meant: at most a third of the letters may differ.
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > LONGEST_COMPARED {
         return None;

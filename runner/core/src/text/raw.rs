@@ -9,16 +9,16 @@ use serde_json::Number;
 use serde_saphyr::{Location, Spanned, Tagged};
 use std::fmt;
 
-/// What the YAML parser delivers: positions, but keys of any kind, possibly twice.
+/// A YAML value and its position, as the parser delivers it: a key may be of any kind, and may occur twice.
 pub(crate) struct Raw {
-    /// Where it stands; of an alias, where the anchor stands.
+    /// Where it is; for an alias, where the anchor is.
     pub(crate) at: Location,
-    /// Whether a tag says how it is to be read.
+    /// Whether it has a tag that says how to read it.
     pub(crate) is_tagged: bool,
     pub(crate) value: RawContent,
 }
 
-/// A YAML value as the parser delivers it.
+/// The content of a value, as the parser delivers it.
 pub(crate) enum RawContent {
     Scalar(Content),
     List(Vec<Raw>),

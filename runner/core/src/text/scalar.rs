@@ -1,7 +1,7 @@
-//! What a cluster reads where a scalar stands without quotes.
+//! How a cluster reads a scalar without quotes.
 //!
-//! kubectl, Helm and the API server read YAML 1.1 and hand it on as JSON: `yes` and `n` are truth values, `0120` is octal, `80.0`
-//! is the number 80. The rules are those of `resolve` in go.yaml.in/yaml/v2 and of `YAMLToJSON` in sigs.k8s.io/yaml.
+//! kubectl, Helm and the API server read YAML 1.1 and pass it on as JSON: `yes` and `n` are booleans, `0120` is octal, `80.0` is
+//! the number 80. The rules are those of `resolve` in go.yaml.in/yaml/v2 and of `YAMLToJSON` in sigs.k8s.io/yaml.
 
 use super::tree::Content;
 use serde_json::Number;
@@ -25,7 +25,7 @@ pub(crate) fn read(written: &str) -> Result<Content, NotFinite> {
         _ => {}
     }
     let number = match written.as_bytes()[0] {
-        // What begins with a point may not have underscores.
+        // A number that begins with a point may not have underscores.
         b'.' => decimal(written),
         b'+' | b'-' | b'0'..=b'9' => {
             let plain = written.replace('_', "");
@@ -36,9 +36,10 @@ pub(crate) fn read(written: &str) -> Result<Content, NotFinite> {
     Ok(number.map_or_else(|| Content::Text(written.to_owned()), Content::Number))
 }
 
-/// The number as a cluster hands it on in JSON: what is whole has no fraction.
+/// The integer that a cluster passes on in JSON for a number such as `80.0`. `None` for an integer, a fraction, or a number that
+/// is too large.
 pub(crate) fn whole(number: &Number) -> Option<Number> {
-    // Beyond this Go writes an exponent, which no integer field takes.
+    // From here on Go writes an exponent, which no integer field accepts.
     const LARGEST: f64 = 1e21;
     let value = number.as_f64().filter(|_| number.is_f64())?;
     if value.fract() != 0.0 || value.abs() >= LARGEST {
@@ -51,14 +52,14 @@ pub(crate) fn whole(number: &Number) -> Option<Number> {
 pub(crate) fn key_text(number: &Number) -> String {
     match number.as_f64().filter(|_| number.is_f64()) {
         Some(value) if value.fract() == 0.0 && value.abs() < 1e21 => format!("{value:.0}"),
-        // Keys are shortened to what 32 bits can tell apart.
+        // A key has only the digits that 32 bits can distinguish.
         #[expect(clippy::cast_possible_truncation, reason = "so does Go")]
         Some(value) => (value as f32).to_string(),
         None => number.to_string(),
     }
 }
 
-/// An integer in base 10, or with a prefix in base 2, 8 or 16; a leading zero means 8 (`strconv.ParseInt` with base 0).
+/// An integer in base 10, or with a prefix in base 2, 8 or 16; a leading zero means base 8 (`strconv.ParseInt` with base 0).
 fn integer(text: &str) -> Option<Number> {
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -73,7 +74,7 @@ fn integer(text: &str) -> Option<Number> {
     if negative {
         return 0_i64.checked_sub_unsigned(value).map(Number::from);
     }
-    // Without a sign it may have 64 bits.
+    // Without a sign it may use all 64 bits.
     let fits = i64::try_from(value).is_ok() || !text.starts_with('+');
     fits.then(|| value.into())
 }
@@ -94,7 +95,7 @@ fn base(digits: &str) -> (u32, &str) {
     }
 }
 
-/// A decimal number with a point or an exponent, or one that no base 8 has (`080`).
+/// A number with a point or an exponent, or one that is not valid in base 8 (`080`).
 fn decimal(text: &str) -> Option<Number> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
@@ -111,7 +112,7 @@ fn decimal(text: &str) -> Option<Number> {
     if !is_number || !exponent_is_good {
         return None;
     }
-    // One that is too large stays text.
+    // A number that is too large stays text.
     let number = Number::from_f64(text.parse().ok()?)?;
     Some(whole(&number).unwrap_or(number))
 }
@@ -120,7 +121,7 @@ fn decimal(text: &str) -> Option<Number> {
 mod tests {
     use super::*;
 
-    /// What JSON a scalar becomes.
+    /// The JSON that a scalar becomes.
     fn json(written: &str) -> String {
         match read(written) {
             Ok(Content::Null) => "null".to_owned(),

@@ -4,7 +4,7 @@ use super::{Places, Position, problem::Problem, scalar};
 use serde_json::{Number, Value};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// A place in a file and how many characters from there on are meant.
+/// A place in a file, and how many characters it covers from there on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// The path, as it was given.
@@ -32,22 +32,22 @@ impl Mark {
 /// A value and its place.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
-    /// What stands there.
+    /// The value itself.
     pub(crate) value: Content,
-    /// Where it stands; of an alias, where the anchor stands.
+    /// Where it is; for an alias, where the anchor is.
     pub(crate) at: Mark,
-    /// For text: how many characters after `at` its first character stands, if the file has the text literally.
+    /// For text: how many characters after `at` its first character is, if the file has the text literally.
     pub(crate) inset: Option<u32>,
-    /// How a cluster reads it, where that differs.
+    /// How a cluster reads it, if that differs.
     pub(crate) in_cluster: Option<Box<InCluster>>,
 }
 
-/// How a cluster reads a scalar without quotes, which is not how a scenario reads it.
+/// How a cluster reads a scalar without quotes that a scenario reads differently.
 #[derive(Debug, Clone)]
 pub(crate) struct InCluster {
     /// As it is written.
     pub(crate) written: String,
-    /// As it is read; `None` when it cannot be handed on to the API server.
+    /// As it is read; `None` if it cannot be passed on to the API server.
     pub(crate) value: Option<Content>,
 }
 
@@ -60,11 +60,11 @@ pub(crate) enum Content {
     Bool(bool),
     /// A number.
     Number(Number),
-    /// Anything else that is no collection.
+    /// Anything else that is not a collection.
     Text(String),
     /// A sequence.
     List(Vec<Node>),
-    /// A mapping, in the order of the file, merge keys resolved, no key twice.
+    /// A mapping, in the order of the file, with merge keys resolved and without duplicate keys.
     Map(Vec<Entry>),
 }
 
@@ -73,26 +73,26 @@ pub(crate) enum Content {
 pub(crate) struct Entry {
     /// The key.
     pub(crate) key: String,
-    /// Where the key stands.
+    /// Where the key is.
     pub(crate) at: Mark,
     /// The value.
     pub(crate) value: Node,
-    /// How the key is written, and what it is to a cluster, where that differs.
+    /// How the key is written and which key a cluster reads, if they differ.
     pub(crate) in_cluster: Option<Box<(String, String)>>,
 }
 
-/// Something that a cluster reads as hardly anybody means it.
+/// Something that a cluster reads differently from what people mean.
 pub(crate) struct Surprise {
-    /// Where it stands.
+    /// Where it is.
     pub(crate) at: Mark,
-    /// What it is: lower case, no full stop.
+    /// What it is: lower case, without a period.
     pub(crate) message: String,
-    /// Whether kubectl cannot hand it on at all.
+    /// Whether kubectl refuses it.
     pub(crate) is_refused: bool,
 }
 
 impl Surprise {
-    /// As it is told: an error where kubectl refuses it.
+    /// Makes a problem of it: an error if kubectl refuses it, otherwise a warning.
     pub(crate) fn into_problem(self) -> Problem {
         let mut problem = Problem::new(self.at.position(), self.at.length, self.message);
         problem.hint("put it in quotes, or write what is meant");
@@ -101,7 +101,7 @@ impl Surprise {
 }
 
 impl InCluster {
-    /// How it is written, and the key that it becomes.
+    /// How it is written, and the key that it becomes, if they differ.
     pub(crate) fn as_key(&self) -> Option<Box<(String, String)>> {
         let key = match self.value.as_ref()? {
             Content::Bool(value) => value.to_string(),
@@ -118,7 +118,7 @@ impl Node {
         Self { value, at, inset: None, in_cluster: None }
     }
 
-    /// Reads the tree as a cluster reads it, and says what surprises.
+    /// Changes the tree to what a cluster reads, and collects the surprises.
     pub(crate) fn read_in_cluster(&mut self, surprises: &mut Vec<Surprise>) {
         if let Some(read) = self.in_cluster.take() {
             let surprise =
@@ -157,7 +157,7 @@ impl Node {
             _ => {}
         }
     }
-    /// Names what stands here, for messages: `a list`, `the number 5`.
+    /// Says what it is, for messages: `a list`, `the number 5`.
     pub(crate) fn describe(&self) -> String {
         match &self.value {
             Content::Null => "nothing".to_owned(),
@@ -169,12 +169,12 @@ impl Node {
         }
     }
 
-    /// Tells whether nothing stands here.
+    /// Whether it is null.
     pub(crate) fn is_null(&self) -> bool {
         matches!(self.value, Content::Null)
     }
 
-    /// The place of a part of the text, counted in characters; of the whole text where the file does not have it literally.
+    /// The place of a part of the text, counted in characters; of the whole text if the file does not have it literally.
     pub(crate) fn part(&self, start: usize, length: usize) -> Mark {
         let mut at = self.at.clone();
         if let Some(inset) = self.inset {
@@ -200,7 +200,7 @@ impl Node {
         }
     }
 
-    /// Where this value and each one in it stands, by path.
+    /// Where each value inside this one is, by path.
     pub(crate) fn places(&self) -> Places {
         let mut places = BTreeMap::new();
         self.add_places("", &mut places);
@@ -219,7 +219,7 @@ impl Node {
             Content::Map(entries) => {
                 for entry in entries {
                     let path = field_path(path, &entry.key);
-                    // Of a collection the key is what readers look for.
+                    // For a collection or null, readers look for the key.
                     let at = match entry.value.value {
                         Content::List(_) | Content::Map(_) | Content::Null => &entry.at,
                         _ => &entry.value.at,
@@ -247,7 +247,7 @@ impl Node {
     }
 }
 
-/// Whether a number is another one than its digits say: `0120` is 80.
+/// Whether a number differs from what its digits say: `0120` is 80.
 fn is_unlike(written: &str, number: &Number) -> bool {
     let digits = written.strip_prefix(['+', '-']).unwrap_or(written).replace('_', "");
     digits.len() > 1

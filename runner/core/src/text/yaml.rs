@@ -18,17 +18,17 @@ pub const MAX_MANIFEST_BYTES: usize = 32 * 1024 * 1024;
 /// The deepest nesting of collections.
 pub const MAX_DEPTH: usize = 48;
 
-/// What the parser needs for the deepest nesting, many times over: about 40 KiB a level in a debug build.
+/// The stack of the parser: many times what the deepest nesting needs, which is about 40 KiB a level in a debug build.
 const STACK: usize = 16 * 1024 * 1024;
 
-/// Events of the parser for each value, at most: a value, its key, and the ends of collections.
+/// Most events of the parser per value: the value, its key, and the ends of collections.
 const EVENTS: usize = 4;
 
-/// What a file may have at most.
+/// What a file may contain at most.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     bytes: usize,
-    /// What that many bytes are called.
+    /// That many bytes in words.
     bytes_text: &'static str,
     /// Values, counted after aliases are expanded.
     values: usize,
@@ -54,14 +54,14 @@ pub(crate) const GENERATED: Limits = Limits {
     hint: "leave out what has nothing to do with policies",
 };
 
-/// Reads all documents of a file; empty ones are left out. Nothing is returned when the file is not YAML.
+/// Reads all documents of a file; empty ones are left out. Returns `None` if the file cannot be read as YAML.
 ///
-/// Duplicate keys are reported, and the last one stands, as kubectl has it; merge keys (`<<`) are resolved.
+/// Duplicate keys are reported, and the last one counts, as in kubectl; merge keys (`<<`) are resolved.
 pub(crate) fn read(file: &Arc<str>, bytes: &[u8], problems: &mut Problems) -> Option<Vec<Node>> {
     read_within(&WRITTEN, file, bytes, problems)
 }
 
-/// The same with other limits.
+/// Does the same within other limits.
 pub(crate) fn read_within(
     limits: &Limits,
     file: &Arc<str>,
@@ -81,7 +81,7 @@ pub(crate) fn read_within(
     }
 }
 
-/// Parses a text on a stack of its own, on which [`MAX_DEPTH`] fits, however little the caller's has left.
+/// Parses a text on a stack of its own, which is large enough for [`MAX_DEPTH`], however little the caller's stack has left.
 fn documents(text: &str, limits: &Limits) -> Result<Vec<Raw>, serde_saphyr::Error> {
     let parse = || serde_saphyr::from_multiple_with_options::<Raw>(text, options(limits));
     thread::scope(|scope| match thread::Builder::new().stack_size(STACK).spawn_scoped(scope, parse) {
@@ -90,7 +90,7 @@ fn documents(text: &str, limits: &Limits) -> Result<Vec<Raw>, serde_saphyr::Erro
     })
 }
 
-/// The text of a file, without a byte order mark.
+/// The text of a file, without a byte order mark. `None` if the file is too large or not UTF-8.
 fn decode<'a>(limits: &Limits, file: &Arc<str>, bytes: &'a [u8], problems: &mut Problems) -> Option<&'a str> {
     let mut at = Mark::start_of(file);
     if bytes.len() > limits.bytes {
@@ -119,7 +119,7 @@ fn decode<'a>(limits: &Limits, file: &Arc<str>, bytes: &'a [u8], problems: &mut 
 
 fn options(limits: &Limits) -> Options {
     serde_saphyr::options! {
-        // Both of two equal keys reach the visitor, so that every one of them can be reported.
+        // All equal keys reach the visitor, so that each of them can be reported.
         duplicate_keys: DuplicateKeyPolicy::LastWins,
         merge_keys: serde_saphyr::options::MergeKeyPolicy::AsOrdinary,
         strict_booleans: true,
@@ -182,7 +182,7 @@ fn describe(limits: &Limits, error: &serde_saphyr::Error) -> String {
     }
 }
 
-/// What begins a text that a cluster may read as something else.
+/// The first characters of a text that a cluster may read as something else.
 const READ_OTHERWISE: &[char] =
     &['y', 'Y', 'n', 'N', 'o', 'O', '.', '+', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
 
@@ -212,10 +212,10 @@ impl Builder<'_> {
         }
     }
 
-    /// How a cluster reads a scalar, where that differs.
+    /// How a cluster reads a scalar, if that differs.
     fn in_cluster(&self, at: Location, value: &Content) -> Option<Box<InCluster>> {
         let written = match value {
-            // Text that a plain scalar has spelt out; what is folded or quoted is text everywhere.
+            // Only a plain scalar, which the file spells out; one that is folded or quoted is text everywhere.
             Content::Text(text) if text.starts_with(READ_OTHERWISE) => {
                 self.slice(at).map(str::trim).filter(|slice| slice == text)?
             }
@@ -232,7 +232,7 @@ impl Builder<'_> {
         differs.then(|| Box::new(InCluster { written: written.to_owned(), value: read.ok() }))
     }
 
-    /// Checks the keys of a mapping and brings in what `<<` refers to: what the mapping itself says goes first.
+    /// Checks the keys of a mapping and merges what `<<` refers to. The mapping's own keys take precedence.
     fn entries(&mut self, raw: Vec<(Raw, Raw)>) -> Vec<Entry> {
         let mut entries: Vec<Entry> = Vec::with_capacity(raw.len());
         let mut places: HashMap<String, usize> = HashMap::with_capacity(raw.len());
@@ -267,7 +267,7 @@ impl Builder<'_> {
         entries
     }
 
-    /// The text of a key; numbers and truth values count as their text.
+    /// The text of a key; numbers and booleans count as their text.
     fn key(&mut self, key: &Node) -> Option<String> {
         match &key.value {
             Content::Text(text) => Some(text.clone()),
@@ -305,14 +305,14 @@ impl Builder<'_> {
         }
     }
 
-    /// What the file has at a place.
+    /// The text of the file at a place.
     fn slice(&self, at: Location) -> Option<&str> {
         let start = at.span().byte_offset()? as usize;
         let length = at.span().byte_len()? as usize;
         self.text.get(start..start + length)
     }
 
-    /// How many characters after its place a text begins, if the file has it literally.
+    /// How many characters after its place a text begins; `None` if the file does not have it literally.
     fn inset(&self, at: Location, text: &str) -> Option<u32> {
         let slice = self.slice(at)?;
         if slice.starts_with(text) {

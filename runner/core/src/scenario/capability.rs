@@ -1,8 +1,8 @@
-//! Capabilities: what a network can be said to enforce or not, as `flowproof check` tells it.
+//! Capabilities: what a network enforces or not, as `flowproof check` reports it.
 //!
-//! A scenario names those that its flows show (`shows:`), for all its steps or for one. What lies on the path of a flow
-//! (its transport, its family, whether it crosses nodes, whether it goes through a Service) is not written anywhere: flows
-//! of steps that show plain enforcement ([`Capability::is_plain`]) show that as well.
+//! A scenario names those that its flows show (`shows:`), for all its steps or for one. Nobody writes down what lies on the path
+//! of a flow (its transport, its family, whether it crosses nodes, whether it goes through a Service): flows of steps that show
+//! plain enforcement ([`Capability::is_plain`]) show that as well.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -17,7 +17,7 @@ macro_rules! capabilities {
         }
 
         impl Capability {
-            /// All of them, in the order in which they are told.
+            /// All of them, in the order in which they are reported.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
             /// Its word in scenarios.
@@ -42,7 +42,7 @@ capabilities! {
     Egress = "egress", "egress rules";
     /// A policy without rules isolates.
     DefaultDeny = "default-deny", "default deny";
-    /// Both ends count, and each direction for itself.
+    /// Both ends count, and each direction by itself.
     Directions = "directions", "both directions, independent of each other";
     /// Peers and subjects by labels of pods.
     PodSelectors = "pod-selectors", "pod selectors";
@@ -76,28 +76,27 @@ capabilities! {
     DnsUdp = "dns-udp", "DNS over UDP";
     /// Read from flows.
     DnsTcp = "dns-tcp", "DNS over TCP";
-    /// Peers and ports of one rule stay with it.
+    /// Peers and ports of one rule are not combined with those of another.
     RulesApart = "rules-apart", "rules are not merged";
     /// What any policy allows is allowed.
     PoliciesUnited = "policies-united", "policies add up";
-    /// Policies are known by namespace and name.
+    /// Policies are identified by namespace and name.
     PolicyNames = "policy-names", "policies with similar names are kept apart";
     /// `ClusterNetworkPolicy`: tiers, priorities, actions.
     ClusterPolicies = "cluster-policies", "ClusterNetworkPolicy (tiers, priorities)";
     /// A changed policy counts.
     Updates = "updates", "updates of a policy";
-    /// Labels of pods and namespaces count as they are now.
+    /// The current labels of pods and namespaces count.
     LabelChanges = "label-changes", "changes of labels";
     /// A deleted policy no longer counts.
     Deletion = "deletion", "deletion of a policy";
-    /// A policy of a name that was there before.
+    /// A policy with the name of one that was deleted.
     ReCreation = "re-creation", "re-creation under the same name";
     /// Pods that start again.
     PodRestarts = "pod-restarts", "restart of a pod";
-    /// What a new pod does first.
+    /// The first packets of a new pod.
     FirstPackets = "first-packets", "first packets of a new pod";
-    /// Connections that were there before the policy. Those that are still allowed must go on; of the others it is told what
-    /// becomes of them.
+    /// Connections that existed before the policy. Those that are still allowed must go on; the fate of the others is reported.
     Established = "established", "established connections that are still allowed";
     /// Read from flows.
     SameNode = "same-node", "within a node";
@@ -120,13 +119,13 @@ capabilities! {
 }
 
 impl Capability {
-    /// The capability of this word.
+    /// The capability with this word.
     #[must_use]
     pub fn named(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|capability| capability.word() == word)
     }
 
-    /// Whether it is read from flows, and never written.
+    /// Whether it is read from flows, and never written in scenarios.
     #[must_use]
     pub fn is_read(self) -> bool {
         matches!(
@@ -145,7 +144,7 @@ impl Capability {
         )
     }
 
-    /// Whether it is plain enforcement: what its flows do says something of the paths they take.
+    /// Whether it is plain enforcement: its flows also show something about the paths that they take.
     #[must_use]
     pub fn is_plain(self) -> bool {
         matches!(self, Self::Ingress | Self::Egress | Self::DefaultDeny | Self::Directions)

@@ -1,4 +1,4 @@
-//! Flows: who talks to whom, how, and what is expected of it.
+//! Flows: who talks to whom, how, and what is expected.
 
 use super::name::{Service, Workload};
 use flowproof_wire::Transport;
@@ -12,7 +12,7 @@ pub enum Target {
     Workload(Workload),
     /// A Service of the scenario, by its cluster IPs.
     Service(Service),
-    /// A Service of the cluster, under its real name, by its cluster IPs: real endpoints, which are only connected to.
+    /// A Service of the cluster, under its real name, by its cluster IPs. Its endpoints are real, so flows only connect to them.
     LiveService(Service),
     /// The node on which a pod of the scenario runs, by its internal addresses.
     NodeOf(Workload),
@@ -22,19 +22,19 @@ pub enum Target {
     ClusterDns,
 }
 
-/// Source, target, transport and port: what a user calls a flow. Address families come later ([`Family`]).
+/// A flow as users see it: source, target, transport and port. Address families come later ([`Family`]).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Flow {
     /// Who starts it.
     pub source: Workload,
     /// Where it goes.
     pub target: Target,
-    /// How.
+    /// Its transport.
     pub transport: Transport,
     /// The port at the target. 53 for DNS transports.
     pub port: u16,
-    /// Whether it is one connection, or one source port for UDP, that was there before the policies. Otherwise every attempt is
-    /// a connection of its own.
+    /// Whether it is one connection (for UDP, one source port) that existed before the policies. Otherwise every attempt is a
+    /// connection of its own.
     pub established: bool,
 }
 
@@ -60,16 +60,16 @@ pub enum Expectation {
     Allow,
     /// It does not arrive, however it is denied.
     Deny,
-    /// It does not arrive and the source hears nothing.
+    /// It does not arrive, and the source receives nothing.
     Drop,
-    /// It does not arrive and the source is told: RST or ICMP.
+    /// It does not arrive, and the source receives a refusal: RST or ICMP.
     Reject,
-    /// The policies leave it open: it is tried and told, and nothing about it is wrong.
+    /// The policies leave it open: it is tried and reported, and fails nothing.
     Unspecified,
 }
 
 impl Expectation {
-    /// Tells whether the flow must not arrive.
+    /// Whether the flow must not arrive.
     #[must_use]
     pub fn denies(self) -> bool {
         matches!(self, Self::Deny | Self::Drop | Self::Reject)

@@ -1,4 +1,4 @@
-//! Labels and their changes: what a step does to them, and what takes it back.
+//! Labels and their changes: what a step does to them, and what undoes it.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ pub type Labels = BTreeMap<String, String>;
 /// Labels to set (`Some`) and to remove (`None`).
 pub type LabelChange = BTreeMap<String, Option<String>>;
 
-/// Makes a change.
+/// Applies a change to labels.
 pub fn amend(labels: &mut Labels, change: &LabelChange) {
     for (key, value) in change {
         match value {
@@ -28,7 +28,7 @@ pub fn difference(from: &Labels, to: &Labels) -> Option<LabelChange> {
     (!change.is_empty()).then_some(change)
 }
 
-/// Whether all of these labels are there, with these values.
+/// Whether the labels include all wanted ones, with the same values.
 #[must_use]
 pub fn contains(labels: &Labels, wanted: &Labels) -> bool {
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))

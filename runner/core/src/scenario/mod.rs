@@ -5,7 +5,7 @@
 //! | `model` | a scenario, its topology and its steps |
 //! | [`name`], [`flow`] | names; flows and expectations |
 //! | [`label`], [`selector`] | labels, their changes and their selectors |
-//! | [`capability`] | what a network can be said to enforce or not |
+//! | [`capability`] | what a network enforces or not |
 //! | [`variant`] | the same scenarios on other nodes, or through Services |
 
 pub mod capability;

@@ -20,7 +20,8 @@ pub struct Scenario {
     pub why: String,
     /// The path of the file, as it was given.
     pub file: String,
-    /// What must be deployed. Scenarios whose topologies do not contradict each other can share a deployment: see [`crate::place::share`].
+    /// What must be deployed. Scenarios whose topologies do not contradict each other can share a deployment: see
+    /// [`crate::place::share`].
     pub topology: Topology,
     /// The address families that the scenario is about; both unless it says otherwise.
     pub families: BTreeSet<Family>,
@@ -28,12 +29,12 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     /// Whether it applies nothing and tests the policies that are in the cluster.
     pub live: bool,
-    /// What it does not take from the manifests that it names, a line each.
+    /// What it does not take from the manifests that it names, one line each.
     pub notes: Vec<String>,
 }
 
 impl Scenario {
-    /// Whether it tries what belongs to the cluster and not to the run: the Services of flows that go there.
+    /// The Services that its flows go to and that belong to the cluster, not to the run.
     pub fn touched(&self) -> impl Iterator<Item = &Service> {
         self.steps.iter().flat_map(|step| &step.expectations).filter_map(|e| match &e.flow.target {
             Target::LiveService(service) => Some(service),
@@ -41,8 +42,8 @@ impl Scenario {
         })
     }
 
-    /// Whether it may concern pods that are not its own: it applies an object of the whole cluster, other than a cluster policy
-    /// whose subject is in one of its namespaces.
+    /// Whether it may affect pods that are not its own: it applies a cluster-scoped object, other than a cluster policy whose
+    /// subject is in one of its namespaces.
     #[must_use]
     pub fn must_run_alone(&self) -> bool {
         self.applied().any(|manifest| {
@@ -70,8 +71,8 @@ impl Scenario {
 pub struct Topology {
     /// Namespaces and their labels.
     pub namespaces: BTreeMap<String, Labels>,
-    /// Logical namespaces that stand for namespaces of the cluster, by whose names they are found. They are never created,
-    /// changed or deleted; all pods in them are shadows.
+    /// Logical namespaces that represent namespaces of the cluster, and the names of those. They are never created, changed or
+    /// deleted; all pods in them are shadows.
     pub live: BTreeMap<String, String>,
     /// Pods.
     pub workloads: BTreeMap<Workload, WorkloadSpec>,
@@ -88,7 +89,7 @@ pub struct WorkloadSpec {
     pub listens: Vec<NamedListener>,
     /// On which node it runs.
     pub placement: Placement,
-    /// `spec.nodeSelector` of its pod; a placement by the run respects it.
+    /// `spec.nodeSelector` of its pod; the run respects it when it chooses a node.
     pub node_selector: Labels,
     /// `spec.tolerations` of its pod, as in the Kubernetes API.
     pub tolerations: Vec<Value>,
@@ -96,7 +97,7 @@ pub struct WorkloadSpec {
     pub host_network: bool,
     /// The workload of the cluster whose shadow it is.
     pub like: Option<Like>,
-    /// The service account whose name it bears, if not the default one; a shadow's comes from its workload.
+    /// The name of its service account, if it is not the default one; a shadow has that of its workload.
     pub service_account: Option<String>,
 }
 
@@ -258,7 +259,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Whether it is a cluster policy whose subject is in one of these namespaces, which it calls by its name.
+    /// Whether it is a cluster policy whose subject selects one of the scenario's namespaces by its name.
     fn is_about_own_pods(&self, topology: &Topology) -> bool {
         const SELECTORS: [&str; 2] = ["/spec/subject/namespaces", "/spec/subject/pods/namespaceSelector"];
         let by_name = |selector: &&str| {

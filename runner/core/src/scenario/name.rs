@@ -32,7 +32,7 @@ pub enum NameError {
     Label(String),
 }
 
-/// Tells whether the text is a DNS label as Kubernetes wants them (RFC 1123, 2.1).
+/// Whether the text is a DNS label as Kubernetes requires it (RFC 1123, 2.1).
 #[must_use]
 pub fn is_label(text: &str) -> bool {
     (1..=63).contains(&text.len())
@@ -41,7 +41,7 @@ pub fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-/// Tells whether a text is a DNS subdomain (RFC 1123, at most 253 characters): names of nodes and of most objects.
+/// Whether a text is a DNS subdomain (RFC 1123, at most 253 characters), as names of nodes and of most objects are.
 #[must_use]
 pub fn is_subdomain(text: &str) -> bool {
     // Unlike a label, a part may have more than 63 characters (`IsDNS1123Subdomain`).
@@ -54,14 +54,14 @@ pub fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_part)
 }
 
-/// Tells whether a text can be the key of a label: `[prefix/]name`.
+/// Whether a text can be the key of a label: `[prefix/]name`.
 #[must_use]
 pub fn is_label_key(key: &str) -> bool {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label_value(name)
 }
 
-/// Tells whether a text can be a label's value, or the name in its key.
+/// Whether a text can be a label's value, or the name in its key.
 #[must_use]
 pub fn is_label_value(text: &str) -> bool {
     let alphanumeric = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());

@@ -49,7 +49,7 @@ pub enum SelectorError {
     /// There is no such operator.
     #[error("there is no operator '{0}': there are In, NotIn, Exists, DoesNotExist")]
     Operator(String),
-    /// The values do not go with the operator.
+    /// The values do not fit the operator.
     #[error("the operator {operator} {rule}")]
     Values {
         /// The operator.
@@ -60,7 +60,7 @@ pub enum SelectorError {
 }
 
 impl Selector {
-    /// The selector of a map of labels, as a Service has it. An empty one matches everything, unlike a Service's.
+    /// The selector of a map of labels, as a Service has it. An empty map selects everything, unlike a Service's.
     #[must_use]
     pub fn from_labels(labels: &Labels) -> Self {
         let requirements = labels.iter().map(|(key, value)| Requirement {
@@ -89,19 +89,19 @@ impl Selector {
         Ok(selector)
     }
 
-    /// Tells whether an object with these labels is selected. `NotIn` and `DoesNotExist` hold where the key is absent.
+    /// Whether an object with these labels is selected. `NotIn` and `DoesNotExist` hold if the key is absent.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
         self.requirements.iter().all(|requirement| requirement.holds(labels))
     }
 
-    /// Tells whether everything is selected.
+    /// Whether everything is selected.
     #[must_use]
     pub fn is_everything(&self) -> bool {
         self.requirements.is_empty()
     }
 
-    /// The only value of a label that it selects, if it asks for one.
+    /// The value that it requires of a label, if a requirement allows only one.
     #[must_use]
     pub fn only_value_of(&self, key: &str) -> Option<&str> {
         self.requirements.iter().filter(|requirement| requirement.key == key).find_map(|requirement| {
@@ -122,8 +122,8 @@ impl Selector {
         })
     }
 
-    /// A set of labels that it selects, made from some that it may not: as few as possible are changed. `None` when it
-    /// contradicts itself.
+    /// Labels that it selects, made from these with as few changes as possible. `None` if that fails, as it does for a selector
+    /// that contradicts itself.
     #[must_use]
     pub fn satisfied_from(&self, labels: &Labels) -> Option<Labels> {
         let mut labels = labels.clone();
@@ -154,7 +154,7 @@ impl Selector {
         self.matches(&labels).then_some(labels)
     }
 
-    /// Sets of labels that it just does not select: for every requirement one in which only that one fails.
+    /// Sets of labels that it just fails to select: for each requirement, one that differs from a selected set in that label.
     #[must_use]
     pub fn neighbours(&self) -> Vec<Labels> {
         let Some(good) = self.satisfied_from(&Labels::new()) else { return Vec::new() };
@@ -243,7 +243,7 @@ impl fmt::Display for Requirement {
     }
 }
 
-/// A text; a null is the empty one, as it is to the API server.
+/// Reads text; null is the empty text, as it is to the API server.
 fn text(value: &Value) -> Option<String> {
     if value.is_null() { Some(String::new()) } else { value.as_str().map(str::to_owned) }
 }

@@ -1,4 +1,4 @@
-//! Variants of scenarios: where their pods run, and by which way flows reach them. The claims stay what they are.
+//! Variants of scenarios: where their pods run, and how flows reach them. The claims stay the same.
 
 use super::{
     flow::{Flow, Target},
@@ -16,7 +16,7 @@ pub enum Where {
     CrossNode,
 }
 
-/// By which way flows reach pods.
+/// How flows reach pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Via {
     /// By the pod's own address, as scenarios say.
@@ -27,14 +27,14 @@ pub enum Via {
     Both,
 }
 
-/// The label by which the Service in front of a pod finds it.
+/// The label by which the Service in front of a pod selects it.
 const LABEL: &str = "flowproof.dev/behind";
-/// Begins the names of these Services.
+/// The beginning of the names of these Services.
 const PREFIX: &str = "via-";
 /// The longest name of a Service.
 const MAX_NAME: usize = 63;
 
-/// Places the pods of scenarios. Equal topologies stay equal, so that they can go on sharing pods.
+/// Places the pods of scenarios. Equal topologies stay equal, so that scenarios can still share pods.
 #[must_use]
 pub fn placed(scenarios: Vec<Scenario>, place: Where) -> Vec<Scenario> {
     let mut topologies: Vec<(Topology, Topology)> = Vec::new();
@@ -69,7 +69,7 @@ fn between_pods(scenario: &Scenario) -> impl Iterator<Item = (&Workload, &Worklo
     })
 }
 
-/// The free pod whose node decides that of a pod, and whether it is on another node; nothing for a node by name.
+/// The free pod whose node decides the node of this pod, and whether this pod is on another node. `None` if the node is named.
 fn leader<'a>(topology: &'a Topology, workload: &'a Workload) -> Option<(&'a Workload, bool)> {
     let (mut leader, mut other) = (workload, false);
     loop {
@@ -82,7 +82,7 @@ fn leader<'a>(topology: &'a Topology, workload: &'a Workload) -> Option<(&'a Wor
     }
 }
 
-/// The free pods that go to the second node: one after the other, the busiest first, each where more of its flows cross.
+/// The free pods that go to the second node. Each gets its node in turn, the busiest first, so that more of its flows cross.
 fn other_side<'a>(topology: &'a Topology, flows: &[(&'a Workload, &'a Workload)]) -> BTreeSet<Workload> {
     let led: Vec<_> = flows
         .iter()
@@ -98,7 +98,7 @@ fn other_side<'a>(topology: &'a Topology, flows: &[(&'a Workload, &'a Workload)]
     order.sort_by_key(|workload| std::cmp::Reverse(busy[workload]));
     let mut sides: BTreeMap<&Workload, bool> = BTreeMap::new();
     for workload in order {
-        // Of its flows with pods that have a side: how many cross when it is on the first node, and how many do not.
+        // Of its flows with pods that already have a side: how many cross if it is on the first node, and how many do not.
         let (mut crossing, mut staying) = (0, 0);
         for ((source, away), (target, apart)) in &led {
             let other = match (*source == workload, *target == workload) {
@@ -115,7 +115,7 @@ fn other_side<'a>(topology: &'a Topology, flows: &[(&'a Workload, &'a Workload)]
     sides.into_iter().filter(|(_, second)| *second).map(|(workload, _)| workload.clone()).collect()
 }
 
-/// Places the free pods with the first of them, or on another node than it.
+/// Places the free pods on the node of the first of them, or on another node.
 fn on_sides(topology: &Topology, second: &BTreeSet<Workload>) -> Topology {
     let mut topology = topology.clone();
     let free = |(workload, spec): (&Workload, &crate::scenario::WorkloadSpec)| {
@@ -133,8 +133,8 @@ fn on_sides(topology: &Topology, second: &BTreeSet<Workload>) -> Topology {
     topology
 }
 
-/// Has flows to pods go through a Service in front of each, where it can have one: not pods on their node's network, and not
-/// a pod's flows to itself.
+/// Sends flows to pods through a Service in front of each pod, where it can have one: not to pods on their node's network, and
+/// not from a pod to itself.
 #[must_use]
 pub fn via(mut scenario: Scenario, via: Via) -> Scenario {
     if via == Via::Pod {
@@ -178,7 +178,7 @@ pub fn via(mut scenario: Scenario, via: Via) -> Scenario {
     scenario
 }
 
-/// The flow that a scenario has in place of one that [`via`] has sent through a Service.
+/// The flow that a scenario has in place of one that [`via`] has sent through a Service. `None` for other flows.
 #[must_use]
 pub fn written(flow: &Flow) -> Option<Flow> {
     let Target::Service(service) = &flow.target else { return None };

@@ -32,7 +32,7 @@ fn two_nodes_part_the_ends_of_flows() {
     let star = scenario(client, "a/c1 -> a/s1, a/c2 -> a/s1, a/c1 -> a/s2");
     let apart = placed(vec![star.clone()], Where::CrossNode);
     assert_eq!(placements(&apart[0]), ["c1", "c2 with c1", "s1 not c1", "s2 not c1"]);
-    // Scenarios of one topology are placed alike, by the flows of all of them.
+    // Scenarios with the same topology are placed in the same way, by the flows of all of them.
     let other = scenario(client, "a/s1 -> a/s2");
     let both = placed(vec![star, other], Where::CrossNode);
     assert_eq!(both[0].topology, both[1].topology);

@@ -1,4 +1,4 @@
-//! On which node every workload runs: decided before deployment, the same for the same nodes.
+//! Decides before deployment on which node each workload runs; the answer is the same for the same nodes.
 
 use crate::scenario::{Labels, Placement, Topology, WorkloadSpec, name::Workload};
 use serde_json::Value;
@@ -18,13 +18,13 @@ pub struct Node {
 /// Why a topology does not fit the nodes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
-    /// `other-than` on a single node: the scenario cannot be played here, which is no fault of the cluster's network.
+    /// `other-than` on a single node: the scenario cannot be played here, which is not the fault of the cluster's network.
     #[error("{0} must run on another node than {1}, and there is no other usable node")]
     NeedsAnotherNode(Workload, Workload),
-    /// `node: NAME` names a node that is not there or not usable.
+    /// `node: NAME` names a node that does not exist or is not usable.
     #[error("{0} must run on node '{1}', which this cluster does not have or cannot use now (usable: {2})")]
     NoSuchNode(Workload, String, String),
-    /// No node has the labels or tolerated taints that the workload needs.
+    /// No node fits the node selector, the tolerations and the placement of the workload.
     #[error("no usable node fits {0}: its node selector or its tolerations rule all of them out")]
     NoneFits(Workload),
     /// `same-as` and `other-than` refer to each other in a circle.
@@ -32,8 +32,8 @@ pub enum PlaceError {
     Circle(Workload),
 }
 
-/// Gives every workload its node. Free workloads take the nodes in turn, beginning behind `turn`, so that every node is used
-/// and scenarios side by side do not crowd the first.
+/// Gives every workload its node. Free workloads take the nodes in turn, starting after the first `turn` of them, so that every
+/// node is used and scenarios that run side by side do not crowd the first one.
 pub fn place(
     topology: &Topology,
     nodes: &[Node],
@@ -42,7 +42,7 @@ pub fn place(
     let mut placed = BTreeMap::new();
     let mut turn = turn;
     let mut waiting: Vec<(&Workload, &WorkloadSpec)> = topology.workloads.iter().collect();
-    // Each pass places those whose reference is placed; what a pass cannot place at all is a circle.
+    // Each pass places the workloads whose reference is placed. If a pass places none, they refer to each other in a circle.
     while let Some((first, _)) = waiting.first().copied() {
         let before = waiting.len();
         let mut left = Vec::new();
@@ -95,8 +95,8 @@ fn fits(node: &Node, spec: &WorkloadSpec) -> bool {
             .all(|taint| spec.tolerations.iter().any(|toleration| tolerates(toleration, taint)))
 }
 
-/// Whether a toleration covers a taint, both as in the Kubernetes API, by the rules of the Kubernetes API: an empty key with `Exists` covers all, an empty
-/// effect covers every effect, the operator is `Equal` by default.
+/// Whether a toleration covers a taint, both written as in the Kubernetes API and compared by its rules: an empty key with
+/// `Exists` covers all taints, an empty effect covers every effect, and the operator is `Equal` by default.
 #[must_use]
 pub fn tolerates(toleration: &Value, taint: &Value) -> bool {
     let text =

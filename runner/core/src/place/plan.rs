@@ -1,4 +1,4 @@
-//! From a checked scenario to what the probers try: every flow in every family, with its addresses and its witnesses.
+//! Turns a checked scenario into what the probers try: every flow in every family, with its addresses and its witnesses.
 
 use super::rewrite::Addresses;
 use crate::scenario::{
@@ -25,9 +25,9 @@ pub struct Surroundings {
     pub nodes: Addresses,
     /// Name servers that each pod is told to use.
     pub name_servers: Addresses,
-    /// The name that real DNS servers are asked for: `kubernetes.default.svc.cluster.local.`
+    /// The name for which real DNS servers are asked: `kubernetes.default.svc.cluster.local.`
     pub dns_name: String,
-    /// Labels of the pods, as they are now.
+    /// Current labels of the pods.
     pub labels: BTreeMap<Workload, Labels>,
 }
 
@@ -40,13 +40,13 @@ pub struct Planned {
     pub family: Family,
     /// Where the source connects to.
     pub to: SocketAddr,
-    /// What a DNS flow asks; `None` for TCP and UDP.
+    /// What a DNS flow asks for; `None` for TCP and UDP.
     pub question: Option<Question>,
-    /// Who can tell whether it arrived, and at which listener; empty when no prober can.
+    /// The workloads that can report whether it arrived, and at which listener; empty if no prober can.
     pub witnesses: BTreeMap<Workload, Listener>,
 }
 
-/// All flows that some step of the scenario expects something of, in order, each once.
+/// All flows for which some step of the scenario has an expectation, in order, each once.
 #[must_use]
 pub fn flows(scenario: &Scenario) -> BTreeSet<&Flow> {
     scenario.steps.iter().flat_map(|step| &step.expectations).map(|expected| &expected.flow).collect()

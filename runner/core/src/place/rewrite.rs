@@ -1,4 +1,4 @@
-//! From logical to real: namespaces get the run's suffix, and manifests are rewritten to match.
+//! Turns logical names into real ones: namespaces get the run's suffix, and manifests are rewritten to match.
 //!
 //! What is rewritten in a manifest, whatever its kind:
 //! - `metadata.namespace`, and `metadata.name` of a cluster-scoped object (it gets the suffix, so that runs can go side by side);
@@ -26,8 +26,8 @@ pub const NAMESPACE_KEYS: [&str; 7] = [
     "projectcalico.org/namespace",
 ];
 
-/// Stands for an address that a pod does not have (RFC 5737, RFC 3849): it matches nobody, so that a rule that names the
-/// family that a cluster lacks neither allows nor excepts anything.
+/// Replaces an address that a pod does not have. Nobody has this one (RFC 5737, RFC 3849), so a rule that names a family that the
+/// cluster lacks neither allows nor excepts anything.
 const NOBODY4: &str = "192.0.2.255";
 const NOBODY6: &str = "2001:db8:ffff::ffff";
 
@@ -39,23 +39,23 @@ pub struct Names {
     live: BTreeMap<String, String>,
 }
 
-/// Addresses of the workloads, as they are now.
+/// Current addresses of the workloads.
 pub type Addresses = BTreeMap<Workload, Vec<IpAddr>>;
 
 impl Names {
-    /// Makes the names of one lane: the suffix (`k7x2q9-0`) goes behind every one of these namespaces.
+    /// Makes the names of one lane: the suffix (`k7x2q9-0`) is appended to each of these namespaces.
     pub fn new(suffix: impl Into<String>, namespaces: impl IntoIterator<Item = String>) -> Self {
         Self { suffix: suffix.into(), namespaces: namespaces.into_iter().collect(), live: BTreeMap::new() }
     }
 
-    /// Adds the logical namespaces that stand for namespaces of the cluster. What is in those gets the suffix behind its own
-    /// name, because theirs is not the run's.
+    /// Adds the logical namespaces that represent namespaces of the cluster. There, the suffix is appended to the names of what
+    /// is in them instead, because the namespaces are not the run's.
     #[must_use]
     pub fn with_live(self, live: BTreeMap<String, String>) -> Self {
         Self { live, ..self }
     }
 
-    /// The name of what holds the shadows of one namespace of the cluster.
+    /// The name of the object that holds the shadows in a namespace of the cluster.
     #[must_use]
     pub fn holder(&self) -> String {
         format!("flowproof-{}", self.suffix)
@@ -95,13 +95,13 @@ impl Names {
         real
     }
 
-    /// Puts logical names back into a text of the cluster (an API server's message).
+    /// Replaces real names with logical ones in a text of the cluster, such as an API server's message.
     #[must_use]
     pub fn logical(&self, text: &str) -> String {
         text.replace(&format!("-{}", self.suffix), "")
     }
 
-    /// The real form of a manifest. Placeholders of workloads without an address in that family become an address that
+    /// The manifest as the cluster gets it. If a workload has no address in a family, its placeholder becomes an address that
     /// nobody has.
     #[must_use]
     pub fn manifest(&self, manifest: &Manifest, addresses: &Addresses) -> Value {
@@ -192,7 +192,7 @@ pub enum Placeholder<'a> {
     Address(Family, Workload),
 }
 
-/// Reads the placeholder at the start of a text that begins with `$`; with its length in bytes.
+/// Returns the placeholder at the start of a text that begins with `$`, and its length in bytes.
 #[must_use]
 pub fn placeholder(text: &str) -> Option<(Placeholder<'_>, usize)> {
     let (keyword, rest) = text.strip_prefix('$')?.split_once('(')?;
@@ -212,7 +212,7 @@ fn address(workload: &Workload, family: Family, addresses: &Addresses) -> String
     known.map_or_else(|| if family == Family::V4 { NOBODY4 } else { NOBODY6 }.to_owned(), ToString::to_string)
 }
 
-/// The labels of a real namespace as selectors see them, `kubernetes.io/metadata.name` included.
+/// The labels of a real namespace as selectors see them, including `kubernetes.io/metadata.name`.
 #[must_use]
 pub fn namespace_labels(real: &str, labels: &Labels) -> Labels {
     let mut all = labels.clone();

@@ -4,25 +4,25 @@ use super::share;
 use crate::scenario::{Change, Scenario, Topology};
 use std::cmp::Reverse;
 
-/// What a scenario's step costs, in the cost of a pod that is started.
+/// What a step of a scenario costs; the unit is the start of one pod.
 const STEP: usize = 3;
 
-/// What a deployment costs beside its pods.
+/// What a deployment costs in addition to its pods.
 const DEPLOYMENT: usize = 4 * STEP;
 
-/// Most pods of a deployment that is shared by scenarios with different topologies: all of them are there as long as one of the
-/// scenarios is played, and all must be up before the first.
+/// Most pods of a deployment that scenarios with different topologies share. All of them exist as long as one of the scenarios is
+/// played, and all must be up before the first one begins.
 pub const MOST_PODS: usize = 16;
 
-/// What a schedule goes by.
+/// What a schedule must respect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Lanes side by side.
     pub jobs: usize,
-    /// Fewest scenarios of one topology that are worth another lane.
+    /// Fewest scenarios with a common deployment that are worth another lane.
     pub lane_share: usize,
-    /// So many scenarios, the first of them, are played before the others, in their order, on lanes that they share with nobody
-    /// whose topology is another one.
+    /// How many scenarios, counted from the first, are played before the others and in their order. Their lanes have no scenarios
+    /// with another topology.
     pub urgent: usize,
 }
 
@@ -33,7 +33,7 @@ struct Group {
     urgent: bool,
 }
 
-/// A lane that is being dealt.
+/// A lane that scenarios are dealt to.
 #[derive(Default)]
 struct Dealt {
     members: Vec<usize>,
@@ -45,20 +45,20 @@ struct Dealt {
     relabelling: usize,
 }
 
-/// Indices of scenarios, lane by lane. After what is urgent the longest lane comes first, so that none is left that keeps
-/// everybody waiting in the end. `fits` says whether the nodes can take a topology.
+/// Returns the indexes of the scenarios, lane by lane. Urgent lanes come first, then the longest, so that no long lane is left
+/// for the end, when all others have finished. `fits` says whether the nodes have room for a topology.
 #[must_use]
 pub fn lanes(scenarios: &[Scenario], limits: Limits, fits: impl Fn(&Topology) -> bool) -> Vec<Vec<usize>> {
     let groups = groups(scenarios, limits, fits);
     let jobs = limits.jobs.max(1);
     let all: usize = scenarios.iter().map(cost).sum();
-    // What one place has to do if all do the same, without its deployment.
+    // The work of each job if all of them do the same, without its deployment.
     let share = ((all + DEPLOYMENT * jobs.max(groups.len())) / jobs).saturating_sub(DEPLOYMENT).max(1);
     let mut lanes = Vec::new();
     for group in groups {
         let work: usize = group.members.iter().map(|index| cost(&scenarios[*index])).sum();
         let worth = group.members.len() / limits.lane_share.max(1);
-        // To the nearest: a place that has a little more to do costs less than another deployment.
+        // Rounded to the nearest number: a little more work on a lane costs less than another deployment.
         lanes.extend(dealt(scenarios, group.members, ((work + share / 2) / share).min(worth).max(1)));
     }
     let first = |members: &[usize]| members.iter().min().filter(|index| **index < limits.urgent).copied();
@@ -66,9 +66,9 @@ pub fn lanes(scenarios: &[Scenario], limits: Limits, fits: impl Fn(&Topology) ->
     lanes.into_iter().map(|lane| lane.members).collect()
 }
 
-/// What has to be deployed for the next scenarios of a lane: all that is needed until the lane cannot be used again.
+/// What has to be deployed for the next scenarios of a lane: everything that is needed until the lane cannot be used again.
 ///
-/// `None` when there is none.
+/// `None` if there are no more scenarios.
 #[must_use]
 pub fn deployment(scenarios: &[Scenario], next: &[usize]) -> Option<Topology> {
     let (first, rest) = next.split_first()?;
@@ -88,8 +88,8 @@ pub fn deployment(scenarios: &[Scenario], next: &[usize]) -> Option<Topology> {
     Some(topology)
 }
 
-/// Groups of scenarios that have pods in common, and no contradiction. Topologies without a pod in common are cheaper apart:
-/// together they have as many pods, and keep them for longer.
+/// Groups of scenarios that have pods in common and do not contradict each other. Topologies without a common pod are cheaper
+/// apart: together they would have as many pods, and keep them for longer.
 fn groups(scenarios: &[Scenario], limits: Limits, fits: impl Fn(&Topology) -> bool) -> Vec<Group> {
     let mut equal: Vec<Group> = Vec::new();
     for (index, scenario) in scenarios.iter().enumerate() {
@@ -122,7 +122,7 @@ fn groups(scenarios: &[Scenario], limits: Limits, fits: impl Fn(&Topology) -> bo
     groups
 }
 
-/// Deals scenarios of a group to this many lanes of about the same cost, with as few pods as that allows.
+/// Deals the scenarios of a group to this many lanes of about the same cost, with as few pods as that allows.
 fn dealt(scenarios: &[Scenario], mut members: Vec<usize>, lanes: usize) -> Vec<Dealt> {
     let work: usize = members.iter().map(|index| cost(&scenarios[*index])).sum();
     let fair = work.div_ceil(lanes);
@@ -134,7 +134,7 @@ fn dealt(scenarios: &[Scenario], mut members: Vec<usize>, lanes: usize) -> Vec<D
     for index in members {
         let scenario = &scenarios[index];
         let price = |lane: &Dealt| {
-            // After changed labels a lane is not used again: one such scenario for each.
+            // A lane is not used again after labels were changed, so each lane gets as few such scenarios as possible.
             let renewed = if scenario.relabels() { lane.relabelling } else { 0 };
             let too_much = (lane.work + cost(scenario)).saturating_sub(fair);
             (renewed, too_much, more_pods(lane, &scenario.topology), lane.work)
@@ -156,14 +156,14 @@ fn dealt(scenarios: &[Scenario], mut members: Vec<usize>, lanes: usize) -> Vec<D
     lanes
 }
 
-/// How many pods a lane needs more to play scenarios of a topology too.
+/// How many more pods a lane needs to play scenarios of this topology as well.
 fn more_pods(lane: &Dealt, topology: &Topology) -> usize {
     let known =
         |workload: &_| lane.topology.as_ref().is_some_and(|known| known.workloads.contains_key(workload));
     topology.workloads.keys().filter(|workload| !known(workload)).count()
 }
 
-/// About how long a scenario takes: its control and restoration are one step, a pod that starts again takes longer.
+/// About how long a scenario takes. Control and restoration together count as a step, and so does each restart of a pod.
 fn cost(scenario: &Scenario) -> usize {
     let changes = scenario.steps.iter().flat_map(|step| &step.changes);
     let restarts = changes.filter(|change| matches!(change, Change::Restart(_))).count();

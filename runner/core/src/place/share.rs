@@ -1,9 +1,9 @@
 //! Which topologies can be deployed as one, without changing what any scenario means.
 //!
-//! What a policy says of a flow depends on the flow's two ends, and on nothing else that runs: a scenario names its own pods
-//! only (globs and `otherwise` are expanded over them when it is read), so that more pods beside them change nothing. What
-//! would change something is a contradiction: another pod under the same name, other labels of a namespace, a pod more behind a
-//! Service. See `docs/decisions/0023-topologies-that-do-not-contradict-each-other-are-deployed-together.md`.
+//! What a policy says about a flow depends on the flow's two ends, and on nothing else that runs. A scenario names only its own
+//! pods (globs and `otherwise` are expanded over them when it is read), so more pods beside them change nothing. A contradiction
+//! does change something: another pod under the same name, other labels of a namespace, one more pod behind a Service. See
+//! `docs/decisions/0023-topologies-that-do-not-contradict-each-other-are-deployed-together.md`.
 
 use crate::scenario::{
     Placement, ServiceSpec, Topology, WorkloadSpec,
@@ -14,19 +14,19 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Why two topologies cannot be one deployment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Contradiction {
-    /// One of them has shadows of live workloads, which stand in namespaces that others use.
+    /// One of them has shadows of live workloads, which are in namespaces that others use.
     #[error("shadows of live workloads stand alone")]
     Live,
-    /// Pods on their nodes' network share its ports.
+    /// A pod on its node's network shares the ports there.
     #[error("{0} is on its node's network, whose ports it shares with others there")]
     HostNetwork(Workload),
-    /// A namespace has other labels.
+    /// A namespace has different labels in the two.
     #[error("namespace {0} has different labels")]
     Namespace(String),
-    /// A pod of the same name is another one.
+    /// A pod with the same name is different.
     #[error("{0} is different")]
     Workload(Workload),
-    /// A Service of the same name is another one.
+    /// A Service with the same name is different.
     #[error("service {0} is different")]
     Service(Service),
     /// Another pod would be behind a Service.
@@ -34,10 +34,10 @@ pub enum Contradiction {
     Backend(Service, Workload),
 }
 
-/// The topology that holds all of both, in which scenarios of each mean what they mean in their own.
+/// The topology that contains both, and in which the scenarios of each mean the same as in their own.
 ///
-/// A pod that may run anywhere in one of them runs where the other wants it. Whether the nodes have room for it all is for
-/// [`place`](super::placement::place) to say. Equal topologies never contradict each other.
+/// A pod that may run anywhere in one of them runs where the other wants it. [`place`](super::placement::place) decides whether
+/// the nodes have room for everything. Equal topologies never contradict each other.
 pub fn union(one: &Topology, other: &Topology) -> Result<Topology, Contradiction> {
     if one == other {
         return Ok(one.clone());
@@ -68,7 +68,7 @@ pub fn union(one: &Topology, other: &Topology) -> Result<Topology, Contradiction
     Ok(both)
 }
 
-/// Whether all of a topology is in another one, and scenarios of it can be played there.
+/// Whether a topology contains all of another one, so that scenarios of the smaller one can be played there.
 #[must_use]
 pub fn holds(larger: &Topology, smaller: &Topology) -> bool {
     union(larger, smaller).is_ok_and(|both| both == *larger)
@@ -100,7 +100,7 @@ fn merged<K: Ord + Clone, V: Clone>(
     Ok(all)
 }
 
-/// The pod that both want: equal but for the node, which either of them may leave open.
+/// The pod that both describe: equal except for the node, which either of them may leave open.
 fn workload(one: &WorkloadSpec, other: &WorkloadSpec) -> Option<WorkloadSpec> {
     let placement = match (&one.placement, &other.placement) {
         (Placement::Any, wanted) | (wanted, Placement::Any) => wanted.clone(),
@@ -111,7 +111,7 @@ fn workload(one: &WorkloadSpec, other: &WorkloadSpec) -> Option<WorkloadSpec> {
     (both == WorkloadSpec { placement: both.placement.clone(), ..other.clone() }).then_some(both)
 }
 
-/// The pods that a Service selects, before any step changes labels: those that steps change are the scenario's own.
+/// The pods that a Service selects, before any step changes labels. Steps only change labels of the scenario's own pods.
 fn backends<'a>(name: &Service, service: &ServiceSpec, topology: &'a Topology) -> BTreeSet<&'a Workload> {
     let selected = |(workload, spec): &(&Workload, &WorkloadSpec)| {
         workload.namespace == name.namespace

@@ -4,7 +4,8 @@ use super::*;
 use crate::parse;
 use std::fmt::Write as _;
 
-/// A scenario of these pods, the first of which reaches the last, with so many steps; its first one relabels a pod.
+/// A scenario of these pods in which the first one reaches the last one, with this many steps. If asked to, the first step
+/// changes a pod's labels.
 fn scenario_of(namespace: &str, pods: &[&str], steps: usize, relabels: bool) -> Scenario {
     let workloads: Vec<String> =
         pods.iter().map(|pod| format!("{namespace}/{pod}: {{ listens: [tcp/1] }}")).collect();

@@ -148,7 +148,7 @@ fn a_pod_that_may_run_anywhere_runs_where_the_other_wants_it() {
     assert!(holds(&beside, &anywhere) && !holds(&anywhere, &beside));
 }
 
-/// Three that agree two by two need not agree together: each step looks at all that is there.
+/// Three topologies that agree in pairs need not agree together: each step compares with everything that is already there.
 #[test]
 fn a_third_must_agree_with_both() {
     let one = topology("app: ", API, "app/s: { selector: { role: api }, ports: [tcp/1] }");

@@ -23,7 +23,7 @@ pub enum Holds {
     Yes,
     /// It does not.
     No,
-    /// That is left open.
+    /// It is left open.
     Open(Gap),
 }
 
@@ -58,7 +58,7 @@ impl Holds {
     }
 }
 
-/// How a pod in its node's network is seen (corner 39): the API allows both.
+/// How a pod in its node's network is seen (corner 39): the API allows both readings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
     /// As its node: selectors pass it over.
@@ -136,7 +136,7 @@ impl Oracle<'_> {
         })
     }
 
-    /// What the policies of the pod's namespace say; nothing when none isolates it.
+    /// What the policies of the pod's namespace say; `None` if none of them isolates the pod.
     pub(super) fn namespaced(&self, direction: Direction, pod: usize, now: &Situation) -> Option<Answer> {
         let isolating = &self.subject(pod).isolating[direction as usize];
         if isolating.is_empty() {
@@ -240,14 +240,14 @@ impl Oracle<'_> {
         }
     }
 
-    /// Whether only named ports of a rule lead to the connection's port.
+    /// Whether a rule can match the connection's port by named ports only: none of its other ports does.
     pub(super) fn only_by_name(&self, ports: &[PortRule], now: &Situation) -> bool {
         let mut numbers =
             ports.iter().filter(|port| !matches!(port, PortRule::Named(..) | PortRule::Name(_)));
         !ports.is_empty() && numbers.all(|port| self.port_holds(port, now) == Holds::No)
     }
 
-    /// Whether a rule for egress names a port where the destination is no pod, which alone has names.
+    /// Whether a rule for egress names a port although the destination is not a pod. Only pods have named ports.
     fn names_an_address(direction: Direction, ports: &[PortRule], now: &Situation) -> bool {
         let named = |port: &PortRule| match port {
             PortRule::Named(protocol, _) => *protocol == now.protocol,
@@ -264,7 +264,8 @@ impl Oracle<'_> {
         let holds = |now: &Situation| Holds::any(ports.iter().map(|port| self.port_holds(port, now)));
         let after = holds(now);
         match now.service.and_then(|via| via.port) {
-            // The port of a rule is one of a pod (types.go); what is no pod may be seen before the translation.
+            // The port of a rule is a port of a pod (types.go). If the destination is not a pod, the Service's port may be the
+            // one that counts.
             Some(port) if now.destination.pod.is_none() && holds(&Situation { port, ..*now }) != after => {
                 Holds::Open(Gap::PortAndService)
             }
@@ -272,8 +273,7 @@ impl Oracle<'_> {
         }
     }
 
-    /// Tells whether a connection goes to a port of a rule. A name means what it means on the pod that listens, for ingress as
-    /// for egress.
+    /// Whether a connection goes to a port of a rule. A name means what it means on the listening pod, for ingress and egress.
     pub(super) fn port_holds(&self, rule: &PortRule, now: &Situation) -> Holds {
         let named = |name: &str, protocol: Protocol| {
             let Some(pod) = now.destination.pod else { return Holds::No };
@@ -351,7 +351,7 @@ impl Oracle<'_> {
         (outcomes, false)
     }
 
-    /// Whether a rule of a cluster policy is about a connection, and what it then does.
+    /// Whether a rule of a cluster policy matches a connection, and what it then does.
     pub(super) fn tier_rule_holds(
         &self,
         direction: Direction,
@@ -360,7 +360,7 @@ impl Oracle<'_> {
         now: &Situation,
     ) -> (Holds, Action) {
         if rule.peers.contains(&TierPeer::Unknown) {
-            // Fail closed, as the API asks for when it meets a field that it does not know.
+            // Fails closed, as the API requires for a field that is not known.
             return match rule.action {
                 Action::Accept => (Holds::No, Action::Accept),
                 Action::Deny | Action::Pass => (Holds::Yes, Action::Deny),
@@ -373,7 +373,7 @@ impl Oracle<'_> {
         let by_name = self.only_by_name(&rule.ports, now);
         let peers = rule.peers.iter().enumerate().map(|(at, peer)| {
             match (self.tier_peer_holds(direction, [policy, index, at], peer, now), peer) {
-                // The experimental channel refuses it; the standard one takes it, and nothing says what it means.
+                // The experimental channel rejects this. The standard one accepts it, and nothing says what it means.
                 (Holds::Yes, TierPeer::Networks(_) | TierPeer::Nodes(_)) if by_name => {
                     Holds::Open(Gap::BlockAndName)
                 }
@@ -383,7 +383,7 @@ impl Oracle<'_> {
         (Holds::any(peers).and(port), rule.action)
     }
 
-    /// Whether one peer of such a rule is the connection's other end. Pods in their node's network are no pods here.
+    /// Whether one peer of such a rule is the connection's other end. Pods in their node's network do not count as pods here.
     pub(super) fn tier_peer_holds(
         &self,
         direction: Direction,
@@ -420,7 +420,7 @@ impl Oracle<'_> {
         }
     }
 
-    /// Whether an address range holds the other end: of a connection through a Service, before and after translation.
+    /// Whether an address range contains the other end; for a connection through a Service, before and after translation.
     fn range_holds(
         &self,
         direction: Direction,
@@ -432,7 +432,7 @@ impl Oracle<'_> {
         match (direction, now.service) {
             (_, None) => after,
             (Direction::Ingress, Some(_)) if everything || now.source.pod.is_some() => after,
-            // Through a NodePort or a load balancer the source that arrives may be a node.
+            // Through a NodePort or a load balancer, the source may arrive with the address of a node.
             (Direction::Ingress, Some(_)) => {
                 let same_family = |address: &IpAddr| {
                     now.source.address.is_none_or(|source| source.is_ipv4() == address.is_ipv4())
@@ -459,7 +459,7 @@ impl Outcomes {
         }
     }
 
-    /// The answer, when what falls through goes on to what is next.
+    /// The answer, if `next` decides about what falls through.
     fn then(self, next: impl FnOnce() -> Answer) -> Answer {
         let next = self.fall.then(next);
         let certain = [self.accept.then_some(Answer::Allow), self.deny.then_some(Answer::Deny), next];
@@ -470,7 +470,7 @@ impl Outcomes {
     }
 }
 
-/// A pod cannot block access to itself (corner 34): over its own address it never meets a policy.
+/// Whether a pod connects to itself over its own address. No policy can block that (corner 34).
 pub(super) fn is_loopback(now: &Situation) -> bool {
     let same = |one: Option<usize>, other: Option<usize>| one.is_some() && one == other;
     now.service.is_none()

@@ -1,4 +1,4 @@
-//! CIDR blocks (RFC 4632, RFC 4291), in the forms that API servers take or once took.
+//! CIDR blocks (RFC 4632, RFC 4291), in the forms that API servers accept or once accepted.
 
 use super::facts::is_stand_in;
 use std::{fmt, net::IpAddr};
@@ -11,32 +11,32 @@ pub struct Network {
     loose: Option<Loose>,
 }
 
-/// A form of a block that a cluster may have stored, which reads in more than one way. Since Kubernetes 1.36 an API server refuses
-/// it in a `NetworkPolicy` that is created (KEP-4858).
+/// A form of a block that a cluster may have stored and that can be read in more than one way. Since Kubernetes 1.36, an API
+/// server rejects it in a `NetworkPolicy` that is created (KEP-4858).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loose {
-    /// Bits beyond the mask: the network, or the address alone.
+    /// Bits beyond the mask: it means the network, or the address alone.
     HostBits,
-    /// Leading zeros: of the decimal number or of the octal one, which is this address.
+    /// Leading zeros: it means the decimal number or the octal one, which gives this address.
     LeadingZeros(Option<IpAddr>),
-    /// IPv4 in IPv6: the IPv4 network, or none.
+    /// IPv4 in IPv6: it means the IPv4 network, or nothing.
     Mapped,
 }
 
-/// How the mask covers the bits of a family.
+/// How many bits an address of this family has.
 const fn width(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
 impl Network {
-    /// Tells whether an address is in the block; one of the other family never is. Bits beyond the mask count for nothing.
+    /// Whether an address is in the block. An address of the other family never is. Bits beyond the mask are ignored.
     #[must_use]
     pub fn contains(self, address: IpAddr) -> bool {
         shares_prefix(self.address, address, self.length)
     }
 
-    /// Tells whether an address is in the block as far as that is known: `None` when one of them stands for an address that
-    /// is given only later, or when the block can be read in more than one way ([`loose`](Self::loose)).
+    /// Whether an address is in the block, as far as that is known. `None` if one of them stands for an address that is given
+    /// only later, or if the block can be read in more than one way ([`loose`](Self::loose)).
     #[must_use]
     pub fn may_contain(self, address: IpAddr) -> Option<bool> {
         if let (Some(Loose::Mapped), IpAddr::V4(v4)) = (self.loose, address) {
@@ -61,7 +61,7 @@ impl Network {
                 Some(_) if self.contains(address) => None,
                 Some(_) => Some(false),
             },
-            // No two pods have one address.
+            // No two pods have the same address.
             (true, true) if self.is_single() => Some(false),
             _ => None,
         }
@@ -73,14 +73,14 @@ impl Network {
         self.loose
     }
 
-    /// Tells whether every address of another block is in this one, which has more than those (`ValidateIPBlock`).
+    /// Whether this block contains all addresses of another one, and more (`ValidateIPBlock`).
     #[must_use]
     pub fn is_strictly_wider_than(self, other: Self) -> bool {
         let (whole, part) = (self.unmapped(), other.unmapped());
         self.length < other.length && shares_prefix(whole.address, part.address, whole.length)
     }
 
-    /// The block as Go takes it: IPv4 that is written as IPv6 is IPv4.
+    /// The block as Go reads it: IPv4 that is written as IPv6 is IPv4.
     fn unmapped(self) -> Self {
         match self.masked().address {
             IpAddr::V6(v6) if self.length >= 96 => match v6.to_ipv4_mapped() {
@@ -91,25 +91,25 @@ impl Network {
         }
     }
 
-    /// How many bits of its addresses differ; none of a single address.
+    /// How many bits of its addresses differ; 0 for a single address.
     #[must_use]
     pub fn host_bits(self) -> u8 {
         width(self.address) - self.length
     }
 
-    /// Tells whether it is one address.
+    /// Whether it is one address.
     #[must_use]
     pub fn is_single(self) -> bool {
         self.host_bits() == 0
     }
 
-    /// Tells whether it is every address of its family.
+    /// Whether it contains every address of its family.
     #[must_use]
     pub fn is_everything(self) -> bool {
         self.length == 0 && self.loose.is_none()
     }
 
-    /// The address as it was written, bits beyond the mask included.
+    /// The address as it was written, including bits beyond the mask.
     #[must_use]
     pub fn address(self) -> IpAddr {
         self.address
@@ -141,7 +141,7 @@ fn shares_prefix(one: IpAddr, other: IpAddr, length: u8) -> bool {
         (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits(), other.to_bits(), 128),
         _ => return false,
     };
-    // A shift by the full width is not defined: no host bits means equality of all bits, all host bits of none.
+    // A shift by the full width is not defined. Without host bits, all bits must be equal; if all are host bits, none must.
     match width - u32::from(length) {
         128 => true,
         host_bits => (one ^ other) >> host_bits == 0,
@@ -157,7 +157,7 @@ impl fmt::Display for Network {
 impl std::str::FromStr for Network {
     type Err = ();
 
-    /// Reads what any API server takes (`ParseCIDRSloppy`).
+    /// Reads what any API server accepts (`ParseCIDRSloppy`).
     fn from_str(text: &str) -> Result<Self, ()> {
         let (address, mask) = text.split_once('/').ok_or(())?;
         if mask.is_empty() || !mask.bytes().all(|digit| digit.is_ascii_digit()) {
@@ -184,13 +184,13 @@ impl std::str::FromStr for Network {
     }
 }
 
-/// A number without the zeros before it.
+/// A number without leading zeros.
 fn significant(digits: &str) -> &str {
     let rest = digits.trim_start_matches('0');
     if rest.is_empty() { &digits[digits.len().saturating_sub(1)..] } else { rest }
 }
 
-/// An address without the zeros that only old parsers take: any in IPv4, those beyond four digits in IPv6.
+/// An address without the zeros that only old parsers accept: all leading ones in IPv4, those beyond four digits in IPv6.
 fn without_zeros(address: &str) -> String {
     let part = |part: &str| -> String {
         if part.contains('.') || !address.contains(':') {

@@ -1,7 +1,7 @@
 //! Policies of the cluster's administrator: `ClusterNetworkPolicy` (policy.networking.k8s.io v1alpha2, v1beta1), and the
 //! v1alpha1 kinds that it replaced.
 //!
-//! It reads what an API server accepted; what one rejects is found by [`super::validate`](mod@super::validate).
+//! This reads what an API server accepted. [`super::validate`](mod@super::validate) finds what an API server rejects.
 
 use super::{
     block::Network,
@@ -21,15 +21,15 @@ pub struct ClusterPolicy {
     pub name: String,
     /// Before or after the policies of namespaces.
     pub tier: Tier,
-    /// From 0 to 1000; the lowest goes first.
+    /// From 0 to 1000; the lowest has precedence.
     pub priority: u32,
-    /// The namespaces of the pods that it is about.
+    /// The namespaces of the pods that it applies to.
     pub namespaces: Selector,
-    /// Those of their pods that it is about.
+    /// Which of their pods it applies to.
     pub pods: Selector,
-    /// Rules for ingress, in order; none leaves ingress alone.
+    /// Rules for ingress, in order; without any, it does not affect ingress.
     pub ingress: Vec<TierRule>,
-    /// Rules for egress, in order; none leaves egress alone.
+    /// Rules for egress, in order; without any, it does not affect egress.
     pub egress: Vec<TierRule>,
 }
 
@@ -44,7 +44,7 @@ pub enum ClusterKind {
     BaselineAdminNetworkPolicy,
 }
 
-/// Where a policy stands.
+/// When a policy is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
     /// Before the policies of namespaces.
@@ -56,9 +56,9 @@ pub enum Tier {
 /// What a rule does with what it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// It passes this direction, whatever follows.
+    /// It is allowed in this direction, whatever follows.
     Accept,
-    /// It is dropped, whatever follows.
+    /// It is denied, whatever follows.
     Deny,
     /// The rest of the tier is skipped.
     Pass,
@@ -80,17 +80,17 @@ pub struct TierRule {
 /// Whom a rule is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TierPeer {
-    /// Pods of the namespaces that the first selects; those of them that the second selects.
+    /// Pods of namespaces: the first selects the namespaces, the second selects pods in them.
     Pods(Selector, Selector),
-    /// Addresses, those of pods included.
+    /// Addresses, including those of pods.
     Networks(Vec<Network>),
     /// The addresses of nodes with these labels.
     Nodes(Selector),
     /// The addresses of domain names.
     Domains(Vec<String>),
-    /// A field that this API version does not know: `Accept` matches nothing, everything else denies all.
+    /// A field that this API version does not know: `Accept` matches nothing, every other action denies everything.
     Unknown,
-    /// A selector that the API server took without looking into it, and that is not valid.
+    /// A selector that is not valid, which the API server accepted without looking into it.
     Unclear,
 }
 
@@ -159,7 +159,7 @@ impl ClusterPolicy {
                 .map(|rule| {
                     let mut rule = TierRule::from_json(rule, peers)?;
                     if subject.is_none() {
-                        // Nobody knows whom the policy is about: each of its rules may be about anybody.
+                        // Nobody knows which pods the policy is about, so each of its rules may be about any pod.
                         rule.peers = vec![TierPeer::Unclear];
                     }
                     Ok(rule)
@@ -250,13 +250,12 @@ fn pods_of(value: &Value) -> Chosen {
     chosen.map_or(Chosen::Unclear, |(namespaces, pods)| Chosen::Pods(namespaces, pods))
 }
 
-/// A selector of a custom resource, which no API server has checked; nothing when it is not valid.
+/// A selector of a custom resource, which no API server has checked; `None` if it is not valid.
 fn selector(value: &Value) -> Option<Selector> {
     if is_valid_selector(value) { Selector::from_json(value).ok() } else { None }
 }
 
-/// A custom resource without the fields that are null: the API server drops them
-/// (`PruneNonNullableNullsWithoutDefaults`).
+/// A custom resource without its null fields: the API server drops them (`PruneNonNullableNullsWithoutDefaults`).
 fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {

@@ -15,7 +15,7 @@ enum Expect {
     Open(Gap),
     /// The API server rejects it, under this path.
     Invalid(&'static str),
-    /// Not a question of one decision: where it is taken care of.
+    /// Not about one decision: where it is handled.
     Elsewhere(&'static str),
 }
 
@@ -41,8 +41,8 @@ fn pod(name: &str, label: &str, number: u8, node: &str) -> Pod {
     }
 }
 
-/// Pods a/one (10.0.0.1, node n1), a/two (10.0.0.2, n2), b/one (10.0.0.3, n1), b/host in the network of n2, b/twice with a
-/// name of a port twice.
+/// Pods a/one (10.0.0.1, node n1), a/two (10.0.0.2, n2), b/one (10.0.0.3, n1), b/host in the network of n2, and b/twice, which
+/// has a port name twice.
 fn cluster(manifests: &[Value]) -> Result<Cluster, String> {
     let own = |name: &str, team: &str| -> (String, Labels) {
         let labels = [("kubernetes.io/metadata.name", name), ("team", team)];
@@ -91,7 +91,7 @@ fn cluster(manifests: &[Value]) -> Result<Cluster, String> {
     Ok(cluster)
 }
 
-/// Reads `a/one -> a/two tcp 80`; ends are pods or addresses, `svc` behind it goes through a Service, `6` asks over IPv6.
+/// Reads `a/one -> a/two tcp 80`. Ends are pods or addresses; `svc` after that means through a Service, and `6` means over IPv6.
 fn ask(oracle: &Oracle<'_>, text: &str) -> Ask {
     let words: Vec<&str> = text.split_whitespace().collect();
     let pod = |word: &str| {
@@ -663,7 +663,7 @@ fn every_corner_is_a_row() {
 
 #[test]
 fn unknown_peers_of_cluster_policies_fail_closed() {
-    // Only a newer API server accepts them; this one reads what that one sent.
+    // Only a newer API server accepts them. Here an older program reads what it sends.
     for (action, wanted) in [("Accept", Answer::Allow), ("Deny", Answer::Deny), ("Pass", Answer::Deny)] {
         let manifest = cnp("Admin", 1, json!([{"action": action, "from": [{"workloads": {}}]}]), json!([]));
         let mut cluster = cluster(&[]).expect("no policies");

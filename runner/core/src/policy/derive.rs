@@ -1,4 +1,4 @@
-//! Why an answer is what it is: at each end the policies that apply, and what each of their rules lacked.
+//! Why an answer is what it is: the policies that apply at each end, and what each of their rules lacked.
 
 use super::{
     answer::{Holds, Reading, is_loopback},
@@ -15,16 +15,16 @@ use std::fmt;
 pub struct Derivation {
     /// The answer.
     pub answer: Answer,
-    /// A pod to itself, which no policy can block.
+    /// Whether it is a connection of a pod to itself, which no policy can block.
     pub itself: bool,
-    /// At the source, then at the destination; an end that is no pod has no policies.
+    /// The source, then the destination; an end that is not a pod has no policies.
     pub sides: Vec<Side>,
 }
 
 /// One end's part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Side {
-    /// Which way its policies look.
+    /// Which direction its policies are about.
     pub direction: Direction,
     /// The pod.
     pub pod: String,
@@ -58,7 +58,7 @@ pub enum Decided {
 pub struct Asked {
     /// Which one.
     pub policy: PolicyName,
-    /// Its rules for the direction, those that came to be asked.
+    /// Its rules for the direction, as far as they were asked.
     pub rules: Vec<AskedRule>,
 }
 
@@ -79,7 +79,7 @@ pub struct AskedRule {
     distance: usize,
 }
 
-/// Names a policy.
+/// Identifies a policy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyName {
     /// `NetworkPolicy`, `ClusterNetworkPolicy` …
@@ -90,12 +90,12 @@ pub struct PolicyName {
     pub name: String,
 }
 
-/// Names a rule of a policy.
+/// Identifies a rule of a policy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RuleName {
     /// The policy.
     pub policy: PolicyName,
-    /// Which list.
+    /// In which list of the policy it is.
     pub direction: Direction,
     /// Its place there, from 0.
     pub index: usize,
@@ -132,7 +132,7 @@ impl Derivation {
         self.sides.iter().find(|side| side.answer == Answer::Deny)
     }
 
-    /// The rules that decide: those that let it through, or the one that denies it.
+    /// The rules that decide: those that allow the connection, or the one that denies it.
     pub fn deciding_rules(&self) -> impl Iterator<Item = &RuleName> {
         let relevant = |side: &&Side| self.answer != Answer::Deny || side.answer == Answer::Deny;
         self.sides.iter().filter(relevant).filter_map(|side| match &side.decided {
@@ -141,7 +141,7 @@ impl Derivation {
         })
     }
 
-    /// The policies that decide by having no rule for it.
+    /// The policies that decide because none of their rules matches.
     pub fn isolating(&self) -> impl Iterator<Item = &PolicyName> {
         self.sides.iter().filter(|side| side.answer == Answer::Deny).flat_map(|side| match &side.decided {
             Decided::Isolated(policies) => &policies[..],
@@ -210,7 +210,7 @@ impl Oracle<'_> {
     pub fn derive(&self, ask: &Ask) -> Derivation {
         let answer = self.judge(ask);
         let as_node = self.situation(ask, Reading::AsNode);
-        // Where the readings differ, the one that is rarer shows what could deny it.
+        // If the readings differ, the rarer one shows what could deny the connection.
         let now = match answer {
             Answer::Unspecified(Gap::HostNetwork) => self.situation(ask, Reading::AsPod),
             _ => as_node,
@@ -303,7 +303,7 @@ impl Oracle<'_> {
         AskedRule { name, holds, action: None, about, lacks, distance }
     }
 
-    /// Asks a tier's policies; what decided, if something did.
+    /// Asks the policies of a tier; returns what decided, if anything did.
     fn ask_tier(
         &self,
         policies: &[usize],

@@ -7,9 +7,9 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 /// What the decision depends on.
 #[derive(Debug, Clone, Default)]
 pub struct Cluster {
-    /// Namespaces and their labels, `kubernetes.io/metadata.name` included.
+    /// Namespaces and their labels, including `kubernetes.io/metadata.name`.
     pub namespaces: BTreeMap<String, Labels>,
-    /// All pods that run. Those that have ended are none (their addresses may be others' by now).
+    /// All pods that run. Pods that have ended are left out: others may have their addresses by now.
     pub pods: Vec<Pod>,
     /// All policies of namespaces.
     pub policies: Vec<NetworkPolicy>,
@@ -28,20 +28,20 @@ pub struct Pod {
     pub name: Qualified,
     /// Its labels.
     pub labels: Labels,
-    /// Its addresses; its node's when it uses its node's network. [`stand_in`] gives one that is not known yet.
+    /// Its addresses, or its node's if it uses its node's network. [`stand_in`] gives one that is not known yet.
     pub addresses: Vec<IpAddr>,
-    /// The ports of its containers, and of its sidecars: init containers with `restartPolicy: Always`, whose names count like
-    /// those of others by ruling of the maintainers (kubernetes/kubernetes#125285).
+    /// The ports of its containers, and of its sidecars: init containers with `restartPolicy: Always`. The maintainers decided
+    /// that the names of sidecars' ports count like those of others (kubernetes/kubernetes#125285).
     pub ports: Vec<PodPort>,
     /// The ports of init containers that end. The API does not say whether their names mean anything.
     pub init_ports: Vec<PodPort>,
-    /// Its node; a name that starts with [`SOME_NODE`] when it is not known which one.
+    /// Its node. The name starts with [`SOME_NODE`] if nobody knows which node that is.
     pub node: String,
     /// Whether it uses its node's network.
     pub host_network: bool,
 }
 
-/// Begins the name of a node of which nothing is known but that it is one.
+/// The first character in the name of an unknown node.
 pub const SOME_NODE: char = '?';
 
 /// A port of a container.
@@ -68,7 +68,7 @@ pub enum Protocol {
     Icmp,
 }
 
-/// A connection as it arrives: after the translation of a Service, where there was one.
+/// A connection as it arrives: after the translation of a Service, if there was one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connection {
     /// Where it comes from.
@@ -88,7 +88,7 @@ pub struct Connection {
 pub struct Ask {
     /// Who starts it.
     pub source: End,
-    /// Where it arrives: after the translation of a Service, where there was one.
+    /// Where it arrives: after the translation of a Service, if there was one.
     pub destination: End,
     /// The address family.
     pub family: Family,
@@ -112,24 +112,24 @@ pub enum End {
 /// A Service that a connection goes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Via {
-    /// Its address, when it is known.
+    /// Its address, if that is known.
     pub address: Option<IpAddr>,
-    /// Its port, when it is known.
+    /// Its port, if that is known.
     pub port: Option<u16>,
 }
 
-/// What the policies say of a connection.
+/// What the policies say about a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// It must get through.
     Allow,
-    /// It must not; whether it is dropped or rejected is left to the implementation.
+    /// It must not get through; whether it is dropped or rejected is left to the implementation.
     Deny,
-    /// It is left open: by what.
+    /// It is left open, for this reason.
     Unspecified(Gap),
 }
 
-/// What leaves an answer open. The numbers are those of the table of corners in `corners.rs`.
+/// What leaves an answer open. The numbers are those of the rules in `corners.rs` and `docs/semantics.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Gap {
     /// 35: a pod that reaches itself through a Service.
@@ -138,9 +138,10 @@ pub enum Gap {
     OwnNode,
     /// 27: an address range for the destination of a connection through a Service.
     BlockAndService,
-    /// 27: an address range for the source of a connection from outside through a Service: a node may stand in its place.
+    /// 27: an address range for the source of a connection from outside through a Service, which may arrive with a node's
+    /// address.
     BlockAndNode,
-    /// 27: the port of a connection through a Service whose end is no pod.
+    /// 27: the port of a connection through a Service whose end is not a pod.
     PortAndService,
     /// 20: a named port at addresses of a range.
     BlockAndName,
@@ -150,27 +151,27 @@ pub enum Gap {
     InitName,
     /// 24: a block in a form that can be read in more than one way.
     LooseBlock,
-    /// A selector that is not valid, in a custom resource, where no API server looks.
+    /// A selector that is not valid, in a custom resource, which no API server looks into.
     UnclearSelector,
     /// 39: pods in their node's network.
     HostNetwork,
     /// 31: ICMP.
     Icmp,
-    /// 53: a connection that was there before the policies that deny it.
+    /// 53: a connection that existed before the policies that deny it.
     Established,
     /// Cluster policies of equal priority that disagree.
     EqualPriority,
-    /// A domain name's addresses.
+    /// The addresses of a domain name.
     DomainName,
-    /// Not the API but the question: addresses that are given only when the pods run.
+    /// Not the API leaves it open but the question: it is about addresses that are given only when the pods run.
     AddressUnknown,
-    /// Not the API but the question: it is not known which node a pod is on.
+    /// Not the API leaves it open but the question: nobody knows which node a pod is on.
     NodeUnknown,
     /// The pods behind a Service are treated differently.
     BackendsDiffer,
     /// No pod is behind the Service.
     NoBackend,
-    /// Not the API but this program: a policy of a kind that it cannot read is in force.
+    /// Not the API leaves it open but this program: a policy of a kind that it cannot read is in force.
     OtherKind,
 }
 
@@ -220,7 +221,7 @@ impl Gap {
 }
 
 impl Gap {
-    /// Whether the API leaves it open, and not just the question or this program.
+    /// Whether the API leaves it open, and not only the question or this program.
     #[must_use]
     pub fn is_of_the_api(self) -> bool {
         !matches!(
@@ -247,7 +248,7 @@ impl Answer {
         }
     }
 
-    /// Both must allow.
+    /// Combines two answers that must both allow.
     #[must_use]
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
@@ -256,7 +257,7 @@ impl Answer {
         }
     }
 
-    /// Either may hold: the same, or left open by this.
+    /// Combines two answers when either may hold: their common answer, or open for this reason.
     #[must_use]
     pub fn or_else_open(self, other: Self, gap: Gap) -> Self {
         if self == other { self } else { Self::Unspecified(gap) }
@@ -284,8 +285,8 @@ impl Pod {
     }
 }
 
-/// An address that stands for the one that a pod or node will have: the same number, the same address; no network uses any
-/// of them (RFC 1112, section 4: `240.0.0.0/4`; RFC 6666: `100::/64`).
+/// An address that stands for the one that a pod or node will have. The same number always gives the same address. No network
+/// uses any of them (RFC 1112, section 4: `240.0.0.0/4`; RFC 6666: `100::/64`).
 #[must_use]
 pub fn stand_in(number: u32, family: Family) -> IpAddr {
     match family {
@@ -294,7 +295,7 @@ pub fn stand_in(number: u32, family: Family) -> IpAddr {
     }
 }
 
-/// Tells whether an address is one of [`stand_in`].
+/// Whether an address is one of [`stand_in`].
 #[must_use]
 pub fn is_stand_in(address: IpAddr) -> bool {
     match address {

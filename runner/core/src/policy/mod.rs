@@ -1,8 +1,8 @@
 //! What policies mean: the oracle, written from the API's text.
 //!
-//! It is the yardstick for everything that enforces policies, the local cluster's own engine included, and shares no code
-//! with that engine. It answers `allow`, `deny` or `unspecified`, and says why; a policy that an API server would reject is
-//! found by [`validate`](mod@validate).
+//! Everything that enforces policies is measured against it, including the local cluster's own engine, with which it shares no
+//! code. It answers `allow`, `deny` or `unspecified`, and says why. [`validate`](mod@validate) finds policies that an API server
+//! would reject.
 //!
 //! | module | job |
 //! |---|---|
@@ -12,7 +12,7 @@
 //! | [`answer`], [`derive`](mod@derive) | the decision, and its reason |
 //! | [`scene`] | a scenario's state as the oracle sees it |
 //! | [`transition`] | what may pass while changes take effect |
-//! | [`block`], [`spoken`] | CIDR blocks; which blocks and ports policies speak of |
+//! | [`block`], [`spoken`] | CIDR blocks; which blocks and ports policies mention |
 
 pub mod answer;
 pub mod block;

@@ -1,7 +1,7 @@
 //! NetworkPolicies from manifests.
 //!
-//! It reads what an API server accepted, and is no substitute for its validation: of an invalid manifest it says only that it
-//! is one.
+//! This reads what an API server accepted, and does not replace the API server's validation: about an invalid manifest it says
+//! only that it is invalid.
 
 use super::{block::Network, facts::Protocol};
 use crate::scenario::{
@@ -17,9 +17,9 @@ pub struct NetworkPolicy {
     pub name: Qualified,
     /// The pods of its namespace that it applies to.
     pub pods: Selector,
-    /// Its rules for ingress, when it isolates for ingress.
+    /// Its rules for ingress, if it isolates for ingress.
     pub ingress: Option<Vec<Rule>>,
-    /// Its rules for egress, when it isolates for egress.
+    /// Its rules for egress, if it isolates for egress.
     pub egress: Option<Vec<Rule>>,
 }
 
@@ -37,7 +37,7 @@ pub struct Rule {
 pub enum Peer {
     /// Pods of the policy's namespace.
     Here(Selector),
-    /// Pods of the namespaces that the first selects; those of them that the second selects.
+    /// Pods of namespaces: the first selects the namespaces, the second selects pods in them.
     In(Selector, Selector),
     /// Addresses in a block, without those in the exceptions.
     Block(Network, Vec<Network>),
@@ -56,7 +56,7 @@ pub enum PortRule {
     Name(String),
 }
 
-/// Why a manifest is no NetworkPolicy.
+/// Why a manifest is not a valid NetworkPolicy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
     /// A field has a value that the API does not allow.
@@ -80,7 +80,7 @@ impl NetworkPolicy {
         };
         let (ingress, egress) = (rules("ingress", "from")?, rules("egress", "to")?);
         let types = elements(&spec["policyTypes"], "policyTypes")?;
-        // Absent or empty: Ingress always, Egress when there is a rule for it (SetDefaults_NetworkPolicy).
+        // Absent or empty: Ingress always, Egress if there is a rule for it (SetDefaults_NetworkPolicy).
         let names = |wanted: &str| types.iter().any(|one| one == wanted);
         let (for_ingress, for_egress) =
             if types.is_empty() { (true, !egress.is_empty()) } else { (names("Ingress"), names("Egress")) };
@@ -146,7 +146,7 @@ impl PortRule {
     }
 }
 
-/// A protocol as manifests write it; TCP when there is none (`SetDefaults_NetworkPolicyPort`).
+/// A protocol as manifests write it; TCP if there is none (`SetDefaults_NetworkPolicyPort`).
 pub(super) fn protocol(value: &Value) -> Result<Protocol, PolicyError> {
     match (value, value.as_str()) {
         (Value::Null, _) | (_, Some("TCP")) => Ok(Protocol::Tcp),

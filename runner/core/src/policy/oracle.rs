@@ -11,7 +11,7 @@ use std::{collections::HashMap, net::IpAddr};
 
 /// Answers questions about one state of a cluster; see [`judge`](Self::judge) and [`derive`](Self::derive).
 ///
-/// Preparing it costs one comparison of every pod with every different selector; an answer then costs a few look-ups.
+/// Preparing it costs one comparison of every pod with every different selector; an answer then costs a few lookups.
 #[derive(Debug)]
 pub struct Oracle<'a> {
     pub(super) cluster: &'a Cluster,
@@ -27,9 +27,9 @@ pub struct Oracle<'a> {
 pub(super) struct Subject {
     /// Policies of its namespace that isolate it: for ingress, for egress.
     pub(super) isolating: [Vec<usize>; 2],
-    /// Policies of the tier before, by priority.
+    /// Policies of the Admin tier, by priority.
     pub(super) admin: Vec<usize>,
-    /// Policies of the tier after, by priority.
+    /// Policies of the Baseline tier, by priority.
     pub(super) baseline: Vec<usize>,
 }
 
@@ -40,7 +40,7 @@ type Whom = Vec<Option<PodSet>>;
 #[derive(Debug, Clone)]
 struct PodSet(Vec<u64>);
 
-/// Which way a rule looks.
+/// The direction that a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// At the destination.
@@ -57,11 +57,11 @@ pub(super) struct Situation {
     pub(super) protocol: Protocol,
     pub(super) port: u16,
     pub(super) service: Option<Via>,
-    /// Whether a Service leads to an address of a node, behind which there may be a pod in the node's network.
+    /// Whether a Service leads to an address of a node, behind which a pod in the node's network may be.
     pub(super) may_be_host_pod: bool,
 }
 
-/// One end: the pod, when it is one to policies, and the address, when there is one.
+/// One end: the pod, if policies see the end as one, and the address, if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spot {
     pub(super) pod: Option<usize>,
@@ -100,7 +100,7 @@ impl Situation {
         }
     }
 
-    /// The end that their peers are about.
+    /// The end that the peers of these policies are about.
     pub(super) fn other(&self, direction: Direction) -> Spot {
         match direction {
             Direction::Ingress => self.source,
@@ -124,7 +124,7 @@ impl PodSet {
 }
 
 impl NetworkPolicy {
-    /// Its rules for a direction, when it isolates for it.
+    /// Its rules for a direction, if it isolates for that direction.
     #[must_use]
     pub fn rules(&self, direction: Direction) -> Option<&[Rule]> {
         match direction {
@@ -213,7 +213,7 @@ impl<'a> Oracle<'a> {
         self.cluster
     }
 
-    /// Looks a connection's addresses up. A pod in its node's network is its node here, as it is to the network.
+    /// Looks up the addresses of a connection. A pod in its node's network counts as its node, as it does to the network.
     #[must_use]
     pub fn ask(&self, connection: &Connection) -> Ask {
         let end =
@@ -250,7 +250,7 @@ impl<'a> Oracle<'a> {
         self.nodes_at.keys().copied()
     }
 
-    /// Whether a peer of a rule of a namespace's policy selects a pod; `None` when the peer is not about pods.
+    /// Whether a peer of a rule of a namespace's policy selects a pod; `None` if the peer is not about pods.
     pub(super) fn selects(
         &self,
         direction: Direction,

@@ -1,6 +1,6 @@
 //! A scenario's state as the oracle sees it: what is deployed, what was applied, and where its flows lead.
 //!
-//! Before a run nothing is known of addresses and nodes: stand-ins take their place, and what depends on them is left open.
+//! Before a run, nothing is known about addresses and nodes. Stand-ins take their place, and what depends on them is left open.
 
 use super::{
     answer::Holds,
@@ -26,12 +26,12 @@ use crate::{
 use flowproof_wire::{Listener, Transport};
 use std::{collections::BTreeMap, net::IpAddr};
 
-/// Where the cluster's name servers are, and the label by which policies select them: so they are named by kubeadm, kind, k3s
-/// and most distributions.
+/// Where the cluster's name servers are, and the label by which policies select them. kubeadm, kind, k3s and most distributions
+/// use these names.
 pub(crate) const DNS_NAMESPACE: &str = "kube-system";
 pub(crate) const DNS_LABEL: (&str, &str) = ("k8s-app", "kube-dns");
 
-/// Numbers of stand-ins for addresses of nodes, Services and the DNS pod; those of pods begin at 1.
+/// Numbers of the stand-ins for the addresses of nodes and of the DNS pod; those of pods begin at 1.
 const FIRST_NODE: u32 = 1 << 16;
 const DNS_POD: u32 = 1 << 18;
 
@@ -53,17 +53,17 @@ pub struct Rejected {
     pub violations: Vec<Violation>,
 }
 
-/// What the policies say of a flow of the scenario.
+/// What the policies say about a flow of the scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The answer; of a Service, what all pods behind it have in common.
+    /// The answer; for a Service, what the answers for all pods behind it have in common.
     pub answer: Answer,
-    /// The reason; of a Service, that of one pod behind it.
+    /// The reason; for a Service, that of one pod behind it.
     pub reason: Option<Derivation>,
 }
 
 impl Finding {
-    /// What holds of a flow that leads to any of these.
+    /// What holds for a flow that may lead to any of these.
     pub(crate) fn of(oracle: &Oracle<'_>, asks: &[Ask]) -> Self {
         let reasons: Vec<Derivation> = asks.iter().map(|ask| oracle.derive(ask)).collect();
         let answer = in_common(reasons.iter().map(|reason| reason.answer));
@@ -71,7 +71,7 @@ impl Finding {
         Self { answer, reason: reasons.into_iter().nth(same) }
     }
 
-    /// What a flow must do by this answer.
+    /// What a flow must do according to this answer.
     #[must_use]
     pub fn expectation(&self) -> Expectation {
         match self.answer {
@@ -93,7 +93,7 @@ impl Finding {
 }
 
 impl<'a> Scene<'a> {
-    /// The scenario as it is deployed, before anything is known of the cluster.
+    /// The scenario as it is deployed, before anything is known about the cluster.
     #[must_use]
     pub fn planned(topology: &'a Topology) -> Self {
         let numbered = || topology.workloads.keys().zip(1_u32..);
@@ -142,12 +142,12 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// What is applied now.
+    /// The manifests that are currently applied.
     pub fn manifests(&self) -> impl Iterator<Item = &Manifest> {
         self.manifests.values()
     }
 
-    /// Labels of the namespaces as they are now, those of the cluster's DNS included.
+    /// Current labels of the namespaces, including the one of the cluster's DNS.
     #[must_use]
     pub fn namespaces(&self) -> BTreeMap<String, Labels> {
         let own = self.namespaces.iter().map(|(name, labels)| (name.clone(), namespace_labels(name, labels)));
@@ -171,7 +171,7 @@ impl<'a> Scene<'a> {
         Names::logical_manifest(manifest, &self.around.pods)
     }
 
-    /// The cluster as the oracle wants it; policies that an API server rejects are left out.
+    /// The cluster as the oracle needs it, without the policies that an API server rejects.
     #[must_use]
     pub fn cluster(&self) -> Cluster {
         let mut cluster = Cluster { namespaces: self.namespaces(), ..Cluster::default() };
@@ -214,10 +214,10 @@ impl<'a> Scene<'a> {
         self.around.labels.get(workload).unwrap_or(&self.topology.workloads[workload].labels)
     }
 
-    /// A name for the node of a workload: pods on one node get one name.
+    /// A name for the node of a workload; pods on the same node get the same name.
     fn node_of(&self, workload: &Workload) -> String {
         let mut at = workload;
-        // A placement has no circles; the bound keeps a wrong one from hanging.
+        // A placement has no circles; the limit keeps a wrong one from hanging.
         for _ in 0..self.topology.workloads.len() {
             match self.topology.workloads.get(at).map(|spec| &spec.placement) {
                 Some(Placement::SameAs(other)) => at = other,
@@ -238,7 +238,7 @@ impl<'a> Scene<'a> {
             .any(|manifest| manifest.object.kind.ends_with("Policy") && policy_kind(manifest).is_none())
     }
 
-    /// Says what the policies mean for a flow in a family. `oracle` is of [`cluster`](Self::cluster).
+    /// Says what the policies mean for a flow in a family. `oracle` must be one of [`cluster`](Self::cluster).
     #[must_use]
     pub fn find(&self, oracle: &Oracle<'_>, flow: &Flow, family: Family) -> Finding {
         if self.has_other_kinds() {
@@ -248,7 +248,7 @@ impl<'a> Scene<'a> {
         Finding { answer: of_connection(flow, found.answer), ..found }
     }
 
-    /// What [`find`](Self::find) answers, without the reason: many times as quick.
+    /// What [`find`](Self::find) answers, without the reason: this is many times faster.
     #[must_use]
     pub fn answer(&self, oracle: &Oracle<'_>, flow: &Flow, family: Family) -> Answer {
         if self.has_other_kinds() {
@@ -298,25 +298,25 @@ impl<'a> Scene<'a> {
 }
 
 impl Holds {
-    /// Whether it surely holds.
+    /// Whether it certainly holds.
     #[must_use]
     pub fn is_yes(self) -> bool {
         self == Self::Yes
     }
 }
 
-/// What holds of a flow that leads to any of several connections.
+/// What holds for a flow that may lead to any of several connections.
 fn in_common(answers: impl Iterator<Item = Answer>) -> Answer {
     let answer = answers.reduce(|one, other| one.or_else_open(other, Gap::BackendsDiffer));
     answer.unwrap_or(Answer::Unspecified(Gap::NoBackend))
 }
 
-/// What holds of a flow whose connection may have been there before the policies.
+/// What holds for a flow whose connection may have existed before the policies.
 fn of_connection(flow: &Flow, answer: Answer) -> Answer {
     if flow.established && answer == Answer::Deny { Answer::Unspecified(Gap::Established) } else { answer }
 }
 
-/// The kind of a manifest, when it is a policy's.
+/// The kind of a manifest, if it is a policy.
 #[must_use]
 pub fn policy_kind(manifest: &Manifest) -> Option<PolicyKind> {
     PolicyKind::of(&manifest.object.api_version, &manifest.object.kind)

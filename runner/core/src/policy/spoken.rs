@@ -1,15 +1,15 @@
-//! What policies speak of: address blocks and ports, wherever in them they stand.
+//! What policies mention: address blocks and ports, wherever in the policies they are.
 
 use super::{block::Network, facts::Protocol};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Blocks and ports that policies speak of.
+/// Blocks and ports that policies mention.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Spoken {
-    /// Blocks and exceptions, by the texts that they are written as.
+    /// Blocks and exceptions, by the text that they are written as.
     pub(crate) blocks: BTreeMap<String, Network>,
-    /// Ports by their numbers, both ends of ranges.
+    /// Ports by their numbers; of ranges, both ends.
     pub(crate) ports: BTreeSet<(Protocol, u16)>,
 }
 

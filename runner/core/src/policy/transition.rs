@@ -1,7 +1,7 @@
 //! Whether a flow may pass while changes take effect.
 //!
-//! NetworkPolicies take effect "eventually", pod by pod, and the API promises no moment at which both ends of a flow act: each end
-//! takes the changes in their order, but in its own time.
+//! NetworkPolicies take effect "eventually", pod by pod. The API promises no moment at which both ends of a flow act: each end
+//! applies the changes in their order, but in its own time.
 
 use super::{
     answer::Reading,
@@ -23,9 +23,9 @@ struct Ends {
 }
 
 impl Scene<'_> {
-    /// How often a flow that is denied in the end may get through after silence, on the way from this state through these
-    /// changes: once for each of them, if it was open at first, or if an end opens before the other one closes, or between two
-    /// changes; never otherwise.
+    /// How often a flow that is denied in the end may get through after silence, while these changes take effect in this state:
+    /// once for each change, if each end lets it through in some state on the way. The two ends may do so at the same moment,
+    /// because each applies the changes in its own time. Otherwise never.
     #[must_use]
     pub fn reopenings(mut self, changes: &[Change], flow: &Flow, family: Family) -> usize {
         if self.has_other_kinds() {

@@ -1,4 +1,4 @@
-//! What an API server rejects of a policy, with the paths that it would name.
+//! What an API server rejects in a policy, with the paths that it would name.
 //!
 //! NetworkPolicy: `ValidateNetworkPolicy` of `pkg/apis/networking/validation` and strict decoding. The kinds of
 //! policy.networking.k8s.io: the constraints of their custom resource definitions.
@@ -21,11 +21,11 @@ pub use rules::{ApiServer, Channel, NotAVersion, Only, STRICT_ADDRESSES, Version
 pub struct Violation {
     /// The field: `spec.ingress[0].from[1].ipBlock.except[0]`.
     pub path: String,
-    /// What is wrong: lower case, no full stop.
+    /// What is wrong: lower case, without a period.
     pub message: String,
     /// What would help.
     pub hint: Option<String>,
-    /// Which API servers reject it, where not all of them do.
+    /// Which API servers reject it, if not all of them do.
     pub only: Option<Only>,
 }
 
@@ -45,7 +45,7 @@ pub enum PolicyKind {
 }
 
 impl PolicyKind {
-    /// The kind of an object; nothing when it is none of them.
+    /// The kind of an object; `None` if it is none of these.
     #[must_use]
     pub fn of(api_version: &str, kind: &str) -> Option<Self> {
         match (api_version, kind) {
@@ -61,7 +61,7 @@ impl PolicyKind {
         }
     }
 
-    /// The versions in which a kind of this name is served, when it is a policy's.
+    /// The versions in which a kind of this name is served; `None` if it is not a kind of policy.
     #[must_use]
     pub fn versions(kind: &str) -> Option<&'static [&'static str]> {
         match kind {
@@ -77,7 +77,7 @@ impl PolicyKind {
     }
 }
 
-/// Finds everything that every API server rejects of a policy: of its metadata and of its `spec`.
+/// Finds everything that every API server rejects in a policy: in its metadata and in its `spec`.
 #[must_use]
 pub fn validate(kind: PolicyKind, manifest: &Value) -> Vec<Violation> {
     let mut found = violations(kind, manifest);
@@ -85,13 +85,13 @@ pub fn validate(kind: PolicyKind, manifest: &Value) -> Vec<Violation> {
     found
 }
 
-/// Finds everything that some API server rejects of a policy when it is created.
+/// Finds everything that is wrong with a policy that is created, whether all API servers reject it, some of them, or none.
 #[must_use]
 pub fn violations(kind: PolicyKind, manifest: &Value) -> Vec<Violation> {
     let mut found = Vec::new();
     match kind {
         PolicyKind::Namespaced => {
-            // NetworkPolicy has no status, and has had none since 1.28.
+            // NetworkPolicy has had no status since 1.28.
             let top = Field::top(manifest);
             let Some(top) = top.object(&["apiVersion", "kind", "metadata", "spec"], &mut found) else {
                 return found;
@@ -116,12 +116,12 @@ pub fn violations(kind: PolicyKind, manifest: &Value) -> Vec<Violation> {
     found
 }
 
-/// Tells whether a container's port can have this name (`IANA_SVC_NAME`, RFC 6335, 5.1).
+/// Whether a container's port can have this name (`IANA_SVC_NAME`, RFC 6335, 5.1).
 pub(crate) fn is_port_name(name: &str) -> bool {
     network::port_name(name).is_none()
 }
 
-/// Whether a label selector is one that an API server takes in its own objects.
+/// Whether an API server accepts a label selector in its own objects.
 pub(super) fn is_valid_selector(selector: &Value) -> bool {
     let mut found = Vec::new();
     label::selector(&Field::top(selector), &mut found);

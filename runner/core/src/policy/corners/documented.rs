@@ -80,7 +80,7 @@ fn the_page_counts_its_rules() {
     assert_eq!(numbers, expected.collect::<Vec<_>>());
 }
 
-/// An abbreviation that the page does not explain is of no use to its reader.
+/// A reader has no use for an abbreviation that the page does not explain.
 #[test]
 fn every_source_is_explained() {
     let known: Vec<&str> =

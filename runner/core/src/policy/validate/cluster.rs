@@ -94,7 +94,7 @@ fn rule(field: &Field<'_>, peers: &str, found: &mut Vec<Violation>) {
     }
 }
 
-/// Checks the peers of a rule and names their kinds.
+/// Checks the peers of a rule; returns their kinds.
 fn peers(field: &Field<'_>, direction: &str, most: usize, found: &mut Vec<Violation>) -> Vec<&'static str> {
     let items = field.items(found);
     if items.is_empty() {
@@ -150,13 +150,13 @@ fn peers(field: &Field<'_>, direction: &str, most: usize, found: &mut Vec<Violat
     kinds
 }
 
-/// A field that only the experimental channel knows.
+/// Reports a field that only the experimental channel knows.
 fn in_one_channel(field: &Field<'_>, found: &mut Vec<Violation>) {
     let message = "unknown field: only the experimental channel of ClusterNetworkPolicy has it";
     field.wrong_for(Only::With(Channel::Standard), message, found);
 }
 
-/// A selector: an API server checks its types, and what makes no sense is left to the implementation.
+/// Checks a selector. An API server checks only its types; what makes no sense is left to the implementation.
 fn selector(field: &Field<'_>, found: &mut Vec<Violation>) {
     let before = found.len();
     label::typed_selector(field, found);
@@ -168,7 +168,7 @@ fn selector(field: &Field<'_>, found: &mut Vec<Violation>) {
     }
 }
 
-/// Entries of a list that may have none twice (`x-kubernetes-list-type: set`).
+/// Checks that no entry of a list occurs twice (`x-kubernetes-list-type: set`).
 fn set(items: &[Field<'_>], found: &mut Vec<Violation>) {
     let mut seen = BTreeSet::new();
     for item in items {
@@ -178,7 +178,7 @@ fn set(items: &[Field<'_>], found: &mut Vec<Violation>) {
     }
 }
 
-/// An address block as CEL's `isCIDR` takes it: bits beyond the mask may be there, loose forms otherwise not.
+/// Checks an address block as CEL's `isCIDR` does: bits beyond the mask are accepted, other loose forms are not.
 fn network(field: &Field<'_>, found: &mut Vec<Violation>) {
     if !field.is_there("text", found) {
         return;
@@ -197,7 +197,7 @@ fn network(field: &Field<'_>, found: &mut Vec<Violation>) {
     }
 }
 
-/// Whether a text is a domain name, with `*.` before it or not, as the definition's pattern has it.
+/// Whether a text is a domain name, with or without `*.` before it, according to the definition's pattern.
 fn is_domain(text: &str) -> bool {
     let name = text.strip_prefix("*.").unwrap_or(text);
     let name = name.strip_suffix('.').unwrap_or(name);
@@ -236,7 +236,7 @@ fn pods(field: &Field<'_>, found: &mut Vec<Violation>) {
     selector(&of_pods, found);
 }
 
-/// Checks an entry of `protocols`; tells whether it names a port.
+/// Checks an entry of `protocols`; returns whether it names a port.
 fn protocol_entry(field: &Field<'_>, found: &mut Vec<Violation>) -> bool {
     let known = ["tcp", "udp", "sctp", "destinationNamedPort"];
     if !field.is_there("a mapping", found) {
@@ -255,7 +255,7 @@ fn protocol_entry(field: &Field<'_>, found: &mut Vec<Violation>) -> bool {
     named
 }
 
-/// Checks what is said of one protocol.
+/// Checks what is said about one protocol.
 fn attributes(field: &Field<'_>, found: &mut Vec<Violation>) {
     let Some(attributes) = field.object(&["destinationPort"], found) else { return };
     let port = attributes.get("destinationPort");
@@ -315,7 +315,7 @@ fn admin_port(field: &Field<'_>, found: &mut Vec<Violation>) {
     }
 }
 
-/// The definition asks for text and no more: what can be no port's name is left to the implementation.
+/// Checks the name of a port. The definition requires only text; what cannot be a port's name is left to the implementation.
 fn named_port(field: &Field<'_>, found: &mut Vec<Violation>) {
     if let Some(name) = field.text(found)
         && let Some(why) = port_name(name)

@@ -4,7 +4,7 @@ use super::{Only, Violation};
 use crate::text::{field_path, nearest};
 use serde_json::{Map, Value};
 
-/// A value at a path; `Null` when it is not there.
+/// A value at a path; `Null` if it is not there.
 #[derive(Clone)]
 pub(super) struct Field<'a> {
     pub(super) value: &'a Value,
@@ -64,7 +64,7 @@ impl<'a> Field<'a> {
         });
     }
 
-    /// Opens a mapping and reports keys that the API does not know. An absent one has no keys.
+    /// Opens a mapping and reports keys that the API does not know. An absent mapping has no keys.
     pub(super) fn object(&self, known: &[&str], found: &mut Vec<Violation>) -> Option<Object<'a>> {
         let object = self.mapping(found)?;
         for key in object.fields.keys().filter(|key| !known.contains(&key.as_str())) {
@@ -89,7 +89,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The items of a list; none of an absent one.
+    /// The items of a list; an absent list has none.
     pub(super) fn items(&self, found: &mut Vec<Violation>) -> Vec<Field<'a>> {
         match self.value {
             Value::Array(items) => items
@@ -105,7 +105,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Reports an entry of a list that is null: a custom resource has none, where an object of the API's own has the empty
+    /// Reports a null entry of a list. A custom resource must not have one; in an object of the API's own, null is the empty
     /// value.
     pub(super) fn is_there(&self, wanted: &str, found: &mut Vec<Violation>) -> bool {
         if self.is_null() {
@@ -114,12 +114,12 @@ impl<'a> Field<'a> {
         !self.is_null()
     }
 
-    /// The text of a field; a null is the empty text, as it is to Go.
+    /// The text of a field; null is the empty text, as it is to Go.
     pub(super) fn text_or_empty(&self, found: &mut Vec<Violation>) -> Option<&'a str> {
         if self.is_null() { Some("") } else { self.text(found) }
     }
 
-    /// The text of a field that is there.
+    /// The text of a field, if it is there.
     pub(super) fn text(&self, found: &mut Vec<Violation>) -> Option<&'a str> {
         match self.value {
             Value::String(text) => Some(text),
@@ -131,7 +131,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A field that must be there and one of some words.
+    /// A field that must be there, and must be one of some words.
     pub(super) fn one_of(&self, words: &[&'static str], found: &mut Vec<Violation>) -> Option<&'static str> {
         if self.is_null() {
             self.wrong(format!("required: one of {}", words.join(", ")), found);
@@ -147,7 +147,7 @@ impl<'a> Field<'a> {
         word
     }
 
-    /// A number of a port that is there.
+    /// The number of a port, if it is there.
     pub(super) fn port(&self, found: &mut Vec<Violation>) -> Option<u16> {
         let number = self.value.as_u64().and_then(|number| u16::try_from(number).ok()).filter(|n| *n > 0);
         if number.is_none() && !self.is_null() {
@@ -170,7 +170,7 @@ impl<'a> Object<'a> {
         self.fields.keys().map(|key| (key, self.get(key)))
     }
 
-    /// Those of some fields that are there, of which there must be exactly one: reports none and several.
+    /// Those of some fields that are there. There must be exactly one: none, or several, are reported.
     pub(super) fn chosen<'k>(
         &self,
         keys: &[&'k str],

@@ -7,7 +7,7 @@ const FIELDS: &[&str] = &["matchLabels", "matchExpressions"];
 const EXPRESSION: &[&str] = &["key", "operator", "values"];
 const OPERATORS: &[&str] = &["In", "NotIn", "Exists", "DoesNotExist"];
 
-/// Checks a label selector of an object that the API server knows itself.
+/// Checks a label selector of one of the API server's own objects.
 pub(super) fn selector(field: &Field<'_>, found: &mut Vec<Violation>) {
     let Some(selector) = field.object(FIELDS, found) else { return };
     labels(&selector.get("matchLabels"), found);
@@ -34,7 +34,7 @@ pub(super) fn selector(field: &Field<'_>, found: &mut Vec<Violation>) {
     }
 }
 
-/// Checks a label selector of a custom resource: only its types, for the API server does not look into it.
+/// Checks a label selector of a custom resource: only its types, because the API server does not look into it.
 pub(super) fn typed_selector(field: &Field<'_>, found: &mut Vec<Violation>) {
     let Some(selector) = field.object(FIELDS, found) else { return };
     if let Some(labels) = selector.get("matchLabels").mapping(found) {
@@ -62,7 +62,7 @@ pub(super) fn typed_selector(field: &Field<'_>, found: &mut Vec<Violation>) {
     }
 }
 
-/// Checks a mapping of labels; a null is the empty value.
+/// Checks a mapping of labels; null is the empty value.
 pub(super) fn labels(field: &Field<'_>, found: &mut Vec<Violation>) {
     let Some(labels) = field.mapping(found) else { return };
     for (name, value) in labels.all() {

@@ -3,7 +3,7 @@
 use super::{Violation, field::Field, label};
 use crate::scenario::name::{is_label, is_label_key, is_subdomain};
 
-/// The fields of `ObjectMeta`; those that the API server fills in itself are taken as they are.
+/// The fields of `ObjectMeta`. Those that the API server fills in itself are accepted as they are.
 const FIELDS: &[&str] = &[
     "name",
     "generateName",
@@ -22,7 +22,7 @@ const FIELDS: &[&str] = &[
     "managedFields",
 ];
 
-/// The most bytes of all annotations together, keys and values.
+/// Most bytes of all annotations together, keys and values.
 const ANNOTATIONS: usize = 256 * 1024;
 
 /// Checks `metadata`.
@@ -38,7 +38,7 @@ pub(super) fn check(field: &Field<'_>, found: &mut Vec<Violation>) {
         name.wrong(format!("'{text}' is not a valid name: {SUBDOMAIN}"), found);
     }
     if let Some(text) = generated.value.as_str().filter(|text| !text.is_empty()) {
-        // What follows makes a dash at the end good.
+        // A dash at the end is fine, because the API server appends to it.
         let start = text.strip_suffix('-').unwrap_or(text);
         if !is_subdomain(&format!("{start}a")) {
             generated.wrong(format!("'{text}' is not a valid start of a name: {SUBDOMAIN}"), found);
@@ -78,7 +78,7 @@ fn annotations(field: &Field<'_>, found: &mut Vec<Violation>) {
     let Some(annotations) = field.mapping(found) else { return };
     let mut size = 0;
     for (key, value) in annotations.all() {
-        // A key is one of a label, whatever the case of its prefix.
+        // A key has the form of a label's key, whatever the case of its prefix.
         if !is_label_key(&key.to_lowercase()) {
             value.wrong(format!("'{key}' is not a valid key of an annotation"), found);
         }

@@ -53,7 +53,7 @@ fn port(field: &Field<'_>, found: &mut Vec<Violation>) {
     } else {
         port.port(found);
         end.port(found);
-        // Of a number that no port has, too.
+        // This holds for numbers that no port can have, too.
         if let (Some(first), Some(last)) = (port.value.as_i64(), end.value.as_i64())
             && last < first
         {
@@ -115,7 +115,7 @@ fn block(field: &Field<'_>, found: &mut Vec<Violation>) {
     for item in except {
         let Some(hole) = network(&item, found) else { continue };
         let Some(whole) = whole else { continue };
-        // One that stands for an address that is given later cannot be compared.
+        // A block with an address that is given later cannot be compared.
         let comparable = is_stand_in(whole.address()) == is_stand_in(hole.address());
         if !whole.is_strictly_wider_than(hole)
             && (comparable || whole.address().is_ipv4() != hole.address().is_ipv4())
@@ -125,7 +125,7 @@ fn block(field: &Field<'_>, found: &mut Vec<Violation>) {
     }
 }
 
-/// An address block, in any form that some API server takes.
+/// An address block, in any form that some API server accepts.
 fn network(field: &Field<'_>, found: &mut Vec<Violation>) -> Option<Network> {
     let text = field.text_or_empty(found)?;
     let Ok(network) = text.parse::<Network>() else {

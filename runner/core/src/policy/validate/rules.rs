@@ -1,4 +1,4 @@
-//! What one API server takes and another does not: versions of Kubernetes, channels of the definition of
+//! What one API server accepts and another one does not: versions of Kubernetes, channels of the definition of
 //! `ClusterNetworkPolicy`.
 
 use std::fmt;
@@ -15,8 +15,8 @@ pub struct Version {
 #[error("'{0}' is not a version of Kubernetes: write it as 1.36")]
 pub struct NotAVersion(String);
 
-/// From this version on an API server refuses loose forms of addresses in objects that are created, and keeps those that are
-/// there (feature gate `StrictIPCIDRValidation`: alpha and off from 1.33, beta and on from 1.36; KEP-4858).
+/// From this version on, an API server rejects loose forms of addresses in objects that are created, and keeps those that exist
+/// (feature gate `StrictIPCIDRValidation`: alpha and off from 1.33, beta and on from 1.36; KEP-4858).
 pub const STRICT_ADDRESSES: Version = Version { major: 1, minor: 36 };
 
 /// A channel of the custom resource definition of `ClusterNetworkPolicy`: a cluster has one or the other.
@@ -29,7 +29,7 @@ pub enum Channel {
     Experimental,
 }
 
-/// Which API servers reject something, where not all of them do.
+/// Which API servers reject something, if not all of them do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Only {
     /// Those of this version and later.
@@ -40,17 +40,17 @@ pub enum Only {
     Nobody,
 }
 
-/// What is known of the API server that a policy is meant for.
+/// What is known about the API server that a policy is meant for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ApiServer {
-    /// Its version, when that is known.
+    /// Its version, if that is known.
     pub version: Option<Version>,
     /// The channel of its definition of `ClusterNetworkPolicy`.
     pub channel: Channel,
 }
 
 impl ApiServer {
-    /// Whether this API server surely rejects what only some do.
+    /// Whether this API server certainly rejects what only some do.
     #[must_use]
     pub fn rejects(&self, only: Only) -> bool {
         match only {

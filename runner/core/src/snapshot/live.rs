@@ -1,4 +1,4 @@
-//! A scenario's flows in the cluster's own state: what the policies that are in force there mean for them.
+//! A scenario's flows in the cluster's own state: what the policies in force there mean for them.
 
 use super::Snapshot;
 use crate::{
@@ -31,7 +31,7 @@ pub struct LiveScene<'a> {
 }
 
 impl<'a> LiveScene<'a> {
-    /// The scenario with this topology, deployed under these names. The state must have been read since.
+    /// The scenario with this topology, deployed under these names. The state must have been read after the deployment.
     #[must_use]
     pub fn new(snapshot: &'a Snapshot, names: &'a Names, topology: &Topology, around: Surroundings) -> Self {
         let pods = snapshot.cluster.pods.iter().enumerate().map(|(index, pod)| (&pod.name, index)).collect();
@@ -40,7 +40,7 @@ impl<'a> LiveScene<'a> {
         Self { snapshot, names, around, pods, shadows }
     }
 
-    /// Says what the policies mean for a flow in a family. `oracle` is of the snapshot's cluster.
+    /// Says what the policies mean for a flow in a family. `oracle` must be one of the snapshot's cluster.
     #[must_use]
     pub fn find(&self, oracle: &Oracle<'_>, flow: &Flow, family: Family) -> Finding {
         let asks = self.asks(flow, family);
@@ -50,7 +50,7 @@ impl<'a> LiveScene<'a> {
         Finding::of(oracle, &asks)
     }
 
-    /// Whether a policy that cannot be read may be about an end of these.
+    /// Whether a policy that cannot be read may be about an end of these connections.
     fn concerned_by_others(&self, asks: &[Ask]) -> bool {
         let ends = asks.iter().flat_map(|ask| [ask.source, ask.destination]);
         let namespaces: BTreeSet<&str> = ends

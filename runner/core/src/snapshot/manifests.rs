@@ -14,10 +14,10 @@ use crate::{
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Reads the objects of files, given by name and content. Every problem comes back; what has none is in the snapshot.
+/// Reads the objects of files, given by name and content. Returns every problem; objects without a problem are in the snapshot.
 ///
-/// A kind that has nothing to do with policies is counted and passed over; an object without a namespace is in `default`, as
-/// kubectl puts it there.
+/// A kind that has nothing to do with policies is counted and ignored. An object without a namespace is in `default`, where
+/// kubectl puts it.
 #[must_use]
 pub fn manifests(files: &[(String, Vec<u8>)]) -> (Snapshot, Vec<Problem>) {
     let mut problems = Problems::default();
@@ -61,7 +61,7 @@ pub fn manifests(files: &[(String, Vec<u8>)]) -> (Snapshot, Vec<Problem>) {
     (snapshot, problems.into_sorted(first))
 }
 
-/// Hands over every object of a document, those of lists one by one.
+/// Passes on every object of a document, those of lists one by one.
 pub(crate) fn objects(node: &Node, each: &mut dyn FnMut(&Node)) {
     let list = node.get("kind").and_then(Node::as_text).is_some_and(|kind| kind.ends_with("List"));
     match (list, node.get("items").map(|items| &items.value)) {
@@ -74,7 +74,7 @@ pub(crate) fn objects(node: &Node, each: &mut dyn FnMut(&Node)) {
     }
 }
 
-/// The `apiVersion` and the `kind` of an object, which is reported if it has none; nothing of nothing.
+/// The `apiVersion` and the `kind` of an object. Reports an object without them, unless it is null or empty.
 pub(crate) fn kind_of<'n>(node: &'n Node, problems: &mut Problems) -> Option<(&'n str, &'n str)> {
     if node.is_null() {
         return None;
@@ -127,7 +127,7 @@ fn object(node: &Node, problems: &mut Problems) -> Option<Manifest> {
         namespace: namespaced.then(|| metadata("namespace").unwrap_or("default").to_owned()),
         name: name.to_owned(),
     };
-    // Only of policies is it asked where their fields stand.
+    // Only policies are asked where their fields are.
     let places = if is_policy { node.places() } else { Places::default() };
     let mut value = node.to_json();
     if let Some(namespace) = &object.namespace

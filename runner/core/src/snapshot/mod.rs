@@ -1,4 +1,4 @@
-//! What is known of a cluster's pods and policies, from manifests, from a scenario, or from the cluster itself.
+//! What is known about a cluster's pods and policies, from manifests, from a scenario, or from the cluster itself.
 
 pub mod live;
 pub(crate) mod manifests;
@@ -22,7 +22,7 @@ use crate::{
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is known.
+/// What is known about a cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// Namespaces, pods, policies, nodes.
@@ -35,11 +35,11 @@ pub struct Snapshot {
     pub owned: BTreeMap<(String, Qualified), Vec<usize>>,
     /// Kinds that have nothing to do with policies, and how many objects of each there were.
     pub ignored: BTreeMap<String, usize>,
-    /// Policies of kinds that cannot be read, and policies that an API server rejects: answers are without them.
+    /// Policies of kinds that cannot be read, and policies that an API server rejects. Answers ignore them.
     pub left_out: Vec<String>,
-    /// Policies among those that are in force and of kinds that cannot be read. One without a namespace may be about anybody.
+    /// Those of them that are in force although their kind cannot be read. One without a namespace may be about any pod.
     pub other_kinds: Vec<ObjectRef>,
-    /// Namespaces of which nothing is known but the name.
+    /// Namespaces that are known by name only.
     pub guessed: BTreeSet<String>,
 }
 
@@ -52,11 +52,11 @@ pub struct Service {
     pub ports: Vec<(Protocol, u16, TargetPort)>,
     /// Its node ports.
     pub node_ports: Vec<(Protocol, u16)>,
-    /// Its addresses, when they are known.
+    /// Its addresses, if they are known.
     pub addresses: Vec<std::net::IpAddr>,
 }
 
-/// Kinds whose pods are made from a template, and where that is.
+/// Kinds whose pods are made from a template, and where the template is.
 pub(crate) const TEMPLATES: &[(&str, &str)] = &[
     ("Deployment", "/spec/template"),
     ("StatefulSet", "/spec/template"),
@@ -67,7 +67,7 @@ pub(crate) const TEMPLATES: &[(&str, &str)] = &[
     ("CronJob", "/spec/jobTemplate/spec/template"),
 ];
 
-/// Short names of kinds, as kubectl has them.
+/// Short names of kinds, as in kubectl.
 const SHORT: &[(&str, &str)] = &[
     ("deploy", "deployment"),
     ("sts", "statefulset"),
@@ -78,7 +78,7 @@ const SHORT: &[(&str, &str)] = &[
 ];
 
 impl Snapshot {
-    /// The state of a scenario after so many steps.
+    /// The state of a scenario after this many steps.
     #[must_use]
     pub fn of_scenario(scenario: &Scenario, steps: usize) -> Self {
         let mut scene = Scene::planned(&scenario.topology);
@@ -127,7 +127,7 @@ impl Snapshot {
                     self.guessed.remove(&object.name);
                 }
                 "Pod" => {
-                    // Pods that have ended keep addresses that may be others' by now.
+                    // Pods that have ended keep addresses that others may have by now.
                     if !matches!(value["status"]["phase"].as_str(), Some("Succeeded" | "Failed")) {
                         let index = self.pod(&name(), value, &value["status"]);
                         self.own(&name(), &value["metadata"], index);
@@ -203,7 +203,7 @@ impl Snapshot {
         index
     }
 
-    /// Notes what a pod belongs to. A `ReplicaSet`'s name is its Deployment's with a hash behind it.
+    /// Notes what a pod belongs to. The name of a `ReplicaSet` is its Deployment's with a hash appended.
     fn own(&mut self, name: &Qualified, metadata: &Value, index: usize) {
         for owner in metadata["ownerReferences"].as_array().into_iter().flatten() {
             let (Some(kind), Some(owner)) = (owner["kind"].as_str(), owner["name"].as_str()) else {
@@ -230,7 +230,7 @@ impl Snapshot {
         self.cluster.node_labels.insert(name.to_owned(), labels(&value["metadata"]["labels"]));
     }
 
-    /// Makes sure that a namespace is there.
+    /// Adds a namespace if it is not there yet; its labels are then guessed.
     fn know(&mut self, namespace: &str) {
         if !self.cluster.namespaces.contains_key(namespace) {
             let labels = namespace_labels(namespace, &Labels::new());
@@ -239,7 +239,7 @@ impl Snapshot {
         }
     }
 
-    /// The pods that a name stands for: of a pod, or of what pods belong to, with or without its kind.
+    /// The pods that a name stands for. It may be the name of a pod or of what pods belong to, with or without its kind.
     #[must_use]
     pub fn pods_named(&self, kind: Option<&str>, name: &Qualified) -> Vec<usize> {
         let long = kind.map(|kind| {
@@ -258,7 +258,7 @@ impl Snapshot {
         self.owned.iter().filter(|(of, _)| fits(of)).flat_map(|(_, pods)| pods.iter().copied()).collect()
     }
 
-    /// The pods behind a Service, and the port that one of its ports leads to at each.
+    /// The pods behind a Service, and the port that one of its ports leads to at each of them.
     #[must_use]
     pub fn behind(&self, name: &Qualified, protocol: Protocol, port: u16) -> Vec<(usize, u16)> {
         let Some(service) = self.services.get(name) else { return Vec::new() };

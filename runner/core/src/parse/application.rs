@@ -1,7 +1,7 @@
 //! What a scenario takes from manifests (`manifests:`) instead of repeating it: namespaces, workloads, Services, policies.
 //!
-//! They are put into the tree of the scenario as if they had been written there, each with its place in the manifest's file, so that
-//! all checks hold for them and point to where they come from. What the scenario writes itself wins.
+//! They are put into the tree of the scenario as if they had been written there, each with its place in the manifest's file. So
+//! all checks apply to them, and problems point to where they come from. What the scenario itself writes takes precedence.
 
 mod merge;
 
@@ -29,13 +29,13 @@ use std::{collections::BTreeMap, sync::Arc};
 /// Fields of an item of `manifests`.
 pub(super) const MANIFEST_FIELDS: &[&str] = &["file", "namespace"];
 
-/// A scenario with all that it takes, and what is to be said about what it does not take.
+/// A scenario with everything that it takes, and notes about what it does not take.
 pub(super) struct Merged {
     pub(super) node: Node,
     pub(super) notes: Vec<String>,
 }
 
-/// Adds to a scenario what it takes from manifests; none if it takes nothing.
+/// Adds to a scenario what it takes from manifests; `None` if it takes nothing.
 pub(super) fn merged(node: &Node, load: &mut Load<'_>, problems: &mut Problems) -> Option<Merged> {
     let listed = node.get("manifests").filter(|listed| !listed.is_null())?;
     let mut application = Application::default();
@@ -78,12 +78,12 @@ pub(super) fn merged(node: &Node, load: &mut Load<'_>, problems: &mut Problems) 
 /// What manifests say.
 #[derive(Default)]
 struct Application {
-    /// Labels of namespaces; none for one that is only used.
+    /// Labels of namespaces; `None` for a namespace that is only used.
     namespaces: BTreeMap<String, (Mark, Option<Node>)>,
     workloads: BTreeMap<String, Workload>,
     services: BTreeMap<String, Service>,
     policies: Vec<Node>,
-    /// Kinds that mean nothing to a scenario, and how many there were of each.
+    /// Kinds that mean nothing to a scenario, and how many objects of each there were.
     passed_over: BTreeMap<String, usize>,
     notes: Vec<String>,
 }
@@ -187,7 +187,7 @@ impl Application {
         self.namespaces.entry(namespace.to_owned()).or_insert_with(|| (node.at.clone(), None));
     }
 
-    /// Namespaces that a run may make under another name: not those of Kubernetes itself.
+    /// Whether a run may create a namespace under another name: not those of Kubernetes itself.
     fn is_own(namespace: &str) -> bool {
         !namespace.starts_with("kube-")
     }
@@ -256,7 +256,7 @@ impl Application {
             spec.and_then(|spec| spec.get("hostNetwork")).map(|node| &node.value),
             Some(Content::Bool(true))
         );
-        // Two kinds may have a name in common.
+        // Two workloads of different kinds may have the same name.
         let key = if self.workloads.contains_key(&own_name) {
             format!("{own_name}-{}", kind.to_lowercase())
         } else {
@@ -303,7 +303,8 @@ impl Application {
         self.services.insert(name, Service { at, selector: selector.clone(), ports });
     }
 
-    /// Containers need not declare their ports: where a Service leads, something listens. What no workload is behind is left out.
+    /// Adds the ports that Services lead to: containers need not declare their ports, but where a Service leads, something
+    /// listens. A Service that leads to no workload is left out.
     fn add_target_ports(&mut self) {
         let Self { services, workloads, notes, .. } = self;
         services.retain(|name, service| {
@@ -350,7 +351,7 @@ impl Application {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = self.notes.clone();
-        // Two ports of a pod may be worth the same words.
+        // Two ports of a pod may cause the same note.
         notes.dedup();
         if !self.passed_over.is_empty() {
             let kinds: Vec<String> =
@@ -373,7 +374,7 @@ impl Application {
     }
 }
 
-/// Adds a port, once for each protocol and number; a name is kept, whoever says it.
+/// Adds a port, once for each protocol and number. If only one of two equal ports has a name, the name is kept.
 fn add_port(ports: &mut Vec<Port>, port: Port) {
     match ports.iter_mut().find(|known| (known.protocol, known.number) == (port.protocol, port.number)) {
         Some(known) => known.name = known.name.take().or(port.name),
@@ -381,7 +382,7 @@ fn add_port(ports: &mut Vec<Port>, port: Port) {
     }
 }
 
-/// `tcp` or `udp`; none for what probers do not speak.
+/// `tcp` or `udp`; `None` for protocols that probers do not speak.
 fn protocol(port: &Node) -> Option<&'static str> {
     match port.get("protocol").and_then(Node::as_text) {
         None | Some("TCP") => Some("tcp"),

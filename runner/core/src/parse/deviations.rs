@@ -20,7 +20,7 @@ use std::{cmp::Ordering, sync::Arc};
 pub struct Deviation {
     /// The network plugin: `cilium`.
     pub cni: String,
-    /// The versions that are meant; all when empty.
+    /// The versions that it applies to; all if empty.
     pub versions: Vec<Comparison>,
     /// Where it differs.
     pub subject: Subject,
@@ -28,7 +28,7 @@ pub struct Deviation {
     pub reason: String,
     /// Where that is documented.
     pub reference: String,
-    /// Where the entry stands.
+    /// Where the entry is.
     pub at: Position,
 }
 
@@ -46,7 +46,7 @@ pub enum Subject {
         /// The flows.
         flows: Flows,
     },
-    /// In every scenario in which a network with this fault differs: the name of a fault of the local cluster.
+    /// In every scenario where a network with this fault differs: the name of a fault of the local cluster.
     Fault(String),
 }
 
@@ -62,8 +62,8 @@ pub struct Comparison {
 }
 
 impl Deviation {
-    /// Tells whether the entry is about this network, given as `cilium v1.18.1`. A network whose version is not known is
-    /// taken to have a version that is meant.
+    /// Whether the entry is about this network, given as `cilium v1.18.1`. If the version of the network is unknown, the entry
+    /// applies to it.
     #[must_use]
     pub fn is_about(&self, cni: &str) -> bool {
         let mut words = cni.split_whitespace();
@@ -76,7 +76,7 @@ impl Deviation {
         }
     }
 
-    /// What this network does instead with a flow that must do this, in the scenario of this file; `None` when the entry does not
+    /// What this network does instead with a flow that must do this, in the scenario of this file. `None` if the entry does not
     /// name the flow.
     #[must_use]
     pub fn covers(&self, file: &str, flow: &Flow, expectation: Expectation) -> Option<Expectation> {
@@ -91,7 +91,7 @@ impl Deviation {
         }
     }
 
-    /// The fault that it names; `None` when it names flows.
+    /// The fault that it names; `None` if it names flows.
     #[must_use]
     pub fn fault(&self) -> Option<&str> {
         match &self.subject {
@@ -129,7 +129,7 @@ fn compare(a: &[u64], b: &[u64]) -> Ordering {
         .unwrap_or(Ordering::Equal)
 }
 
-/// The numbers of a version, up to the first that is none: `v1.18.1-rc.0` is 1, 18, 1.
+/// The numbers of a version, up to the first part that is not a number: `v1.18.1-rc.0` is 1, 18, 1.
 fn numbers(version: &str) -> Vec<u64> {
     let digits = version.trim_start_matches('v').split(['-', '+']).next().unwrap_or_default();
     digits.split('.').map_while(|number| number.parse().ok()).collect()
@@ -139,7 +139,7 @@ fn numbers(version: &str) -> Vec<u64> {
 pub(super) const DEVIATION_FIELDS: &[&str] =
     &["cni", "versions", "fault", "scenario", "flows", "expected", "observed", "reason", "reference"];
 
-/// Those that say where a network differs, when no fault does.
+/// The fields that say where a network differs, if no fault does.
 const FLOW_FIELDS: [&str; 4] = ["scenario", "flows", "expected", "observed"];
 
 /// What can be expected and observed.
@@ -150,8 +150,8 @@ const WORDS: &[(&str, Expectation)] = &[
     ("reject", Expectation::Reject),
 ];
 
-/// Reads a file of known deviations: a list of entries, possibly empty. `faults` are the names that an entry may give to a fault. All
-/// problems come back at once.
+/// Reads a file of known deviations: a list of entries, possibly empty. `faults` are the names of faults that an entry may use.
+/// Returns all problems at once.
 pub fn deviations(file: &str, bytes: &[u8], faults: &[&str]) -> Result<Vec<Deviation>, Vec<Problem>> {
     let mut problems = Problems::default();
     let name: Arc<str> = file.into();
@@ -297,7 +297,7 @@ fn comparisons(node: &Node, text: &str, problems: &mut Problems) -> Vec<Comparis
     all
 }
 
-/// Tells whether a text is numbers with dots between them.
+/// Whether a text consists of numbers with dots between them.
 fn is_version(text: &str) -> bool {
     text.split('.').all(|number| number.parse::<u64>().is_ok() && number.bytes().all(|b| b.is_ascii_digit()))
 }

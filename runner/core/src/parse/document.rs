@@ -1,4 +1,4 @@
-//! The whole of a scenario: its claim, its families, its steps; what it refers to is read by the other modules.
+//! The whole of a scenario: its claim, its families, its steps. The other modules read what these refer to.
 
 use super::{
     application,
@@ -19,8 +19,8 @@ use crate::{
 };
 use std::{collections::BTreeSet, sync::Arc};
 
-/// Gives the content of a file that a scenario refers to, or of all manifests in a directory, or says why it cannot. The path is as
-/// the scenario has it, relative to the scenario's own file.
+/// Returns the content of a file that a scenario refers to, or of all manifests in a directory, or says why it cannot. The path
+/// is as the scenario has it, relative to the scenario's own file.
 pub type Load<'a> = dyn FnMut(&str) -> Result<Vec<Loaded>, String> + 'a;
 
 /// A file that a scenario refers to.
@@ -50,7 +50,7 @@ pub(super) const SCENARIO_FIELDS: &[&str] = &[
 /// The longest claim, in characters: it is a heading in reports.
 const MAX_CLAIM: usize = 200;
 
-/// Reads a scenario. All its problems come back at once, sorted by place.
+/// Reads a scenario. Returns all its problems at once, sorted by place.
 pub fn scenario(file: &str, bytes: &[u8], load: &mut Load<'_>) -> Result<Scenario, Vec<Problem>> {
     let mut problems = Problems::default();
     let read = document(file, bytes, &mut problems).and_then(|node| read(file, &node, load, &mut problems));
@@ -60,8 +60,8 @@ pub fn scenario(file: &str, bytes: &[u8], load: &mut Load<'_>) -> Result<Scenari
     }
 }
 
-/// Tells whether a file makes a claim: the key `scenario` at the top of its first document, however it is written. Of what
-/// cannot be read the first letters of its lines tell.
+/// Whether a file makes a claim: its first document has the key `scenario` at the top, however the key is written. If the file
+/// cannot be read, a line that begins with `scenario:` is enough.
 #[must_use]
 pub fn is_scenario(bytes: &[u8]) -> bool {
     const KEY: &[u8] = b"scenario";

@@ -1,4 +1,4 @@
-//! From a flow as it is written to the flows that it stands for.
+//! Turns a flow as it is written into the flows that it stands for.
 
 mod ports;
 
@@ -41,12 +41,12 @@ pub(super) struct Scope<'a> {
 /// The flows that a line stands for, and how definite it is about them.
 pub(super) struct Expansion {
     pub(super) flows: Vec<Flow>,
-    /// Source and target are both written out.
+    /// Whether source and target are both written out.
     pub(super) exact: bool,
 }
 
 impl Scope<'_> {
-    /// Reads and expands a line; whatever is impossible about it is reported.
+    /// Reads and expands a line, and reports everything about it that is impossible.
     pub(super) fn expand(&self, node: &Node, line: &str, problems: &mut Problems) -> Option<Expansion> {
         let text = match FlowText::parse(line) {
             Ok(text) => text,
@@ -67,7 +67,7 @@ impl Scope<'_> {
         self.declared.topology.workloads.get(workload)
     }
 
-    /// Whether a service that is written out is the cluster's own: none of a namespace of the run, under live policies.
+    /// Whether a service that is written out is one of the cluster: under live policies, if its namespace is not one of the run.
     fn is_live_service(&self, name: &Qualified) -> bool {
         self.live && !self.declared.topology.namespaces.contains_key(&name.namespace)
     }
@@ -195,7 +195,7 @@ impl Line<'_, '_> {
         Some(())
     }
 
-    /// Whether the connections of a flow can be there before the policies, and be told apart from new ones.
+    /// Checks that the connections of a flow can exist before the policies, and can be distinguished from new ones.
     fn check_established(&mut self, word: &Part<()>) -> Option<()> {
         let (error, hint) = if self.scope.live {
             ("live policies were there before any connection of the run", None)
@@ -218,7 +218,7 @@ impl Line<'_, '_> {
         None
     }
 
-    /// The names that a pattern stands for; at least one.
+    /// The names that a pattern stands for, at least one. Reports a pattern without any.
     fn names<'k, T>(
         &mut self,
         part: &Part<T>,
@@ -283,7 +283,7 @@ impl Line<'_, '_> {
     }
 }
 
-/// Why nothing can ever arrive at an address, if so.
+/// Why nothing can ever arrive at an address; `None` if something can.
 fn unreachable(address: IpAddr) -> Option<&'static str> {
     let link_local = match address {
         IpAddr::V4(_) => false,

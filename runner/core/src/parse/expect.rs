@@ -1,4 +1,4 @@
-//! Expectations of a step: what is written, what a glob says against it, and what is left.
+//! Expectations of a step: lines that are written out, lines with globs, and what holds for the rest.
 
 use super::{
     expand::{MAX_FLOWS, Scope},
@@ -16,7 +16,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// The kinds of lines, and what each one expects; `None` is no expectation.
+/// The kinds of lines, and what each one expects; `None` means that it expects nothing.
 pub(super) const KINDS: &[(&str, Option<Wanted>)] = &[
     ("allow", Some(Wanted::Written(Expectation::Allow))),
     ("deny", Some(Wanted::Written(Expectation::Deny))),
@@ -30,7 +30,7 @@ pub(super) const KINDS: &[(&str, Option<Wanted>)] = &[
 pub(super) const EXPECT_FIELDS: &[&str] =
     &["allow", "deny", "drop", "reject", "policy", "unchecked", "otherwise"];
 
-/// Most flows that the lines of a step stand for together, counting each as often as it is named.
+/// Most flows that the lines of a step name together; a flow counts as often as it is named.
 const MAX_NAMED: usize = 10 * MAX_FLOWS;
 
 /// What `otherwise` can say.
@@ -54,7 +54,7 @@ impl Said {
 pub(super) struct Expectations {
     /// Sorted by flow.
     pub(super) expected: Vec<Expected>,
-    /// Something could not be read, so there may be more.
+    /// Whether something could not be read, so that there may be more.
     pub(super) unclear: bool,
 }
 
@@ -144,9 +144,9 @@ fn line<'n>(item: &'n Node, problems: &mut Problems) -> Option<&'n str> {
     text(item, "a flow", problems)
 }
 
-/// Adds what a line says of a flow; returns whether nothing of equal rank says otherwise.
+/// Adds what a line says about a flow; returns whether no line of equal rank contradicts it.
 ///
-/// A line that writes out source and target goes before one with globs; among lines with globs, `unchecked` goes first.
+/// A line that writes out source and target takes precedence over one with globs; among those, `unchecked` takes precedence.
 fn say(
     all: &mut BTreeMap<Flow, Said>,
     flow: Flow,

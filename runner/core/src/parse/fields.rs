@@ -1,4 +1,4 @@
-//! Reading mappings, lists, texts and labels out of a tree, and saying what stands there instead.
+//! Reads mappings, lists, texts and labels out of a tree, and says what is there instead.
 
 use crate::{
     scenario::{
@@ -20,7 +20,7 @@ pub(super) struct Fields<'n> {
 }
 
 impl<'n> Fields<'n> {
-    /// Opens a mapping; reports what is no mapping, and every unknown key with the nearest known one.
+    /// Opens a mapping. Reports a value that is not a mapping, and every unknown key with the nearest known one.
     pub(super) fn open(node: &'n Node, what: &str, known: &[&str], problems: &mut Problems) -> Option<Self> {
         let mut misspelled = Vec::new();
         for entry in entries(node, what, problems)? {
@@ -37,17 +37,17 @@ impl<'n> Fields<'n> {
         Some(Self { node, misspelled })
     }
 
-    /// Tells whether a field is missing, and not only misspelled, which was said already.
+    /// Whether a field is missing. False if it is only misspelled, which was reported already.
     pub(super) fn lacks(&self, field: &str) -> bool {
         self.get(field).is_none() && !self.misspelled.iter().any(|meant| meant == field)
     }
 
-    /// Tells whether a field is probably there under another name.
+    /// Whether a field is probably there under another name.
     pub(super) fn misspells(&self, field: &str) -> bool {
         self.get(field).is_none() && !self.lacks(field)
     }
 
-    /// Where the key of a field stands.
+    /// Where the key of a field is.
     pub(super) fn place(&self, field: &str) -> Option<&'n Mark> {
         match &self.node.value {
             Content::Map(entries) => entries.iter().find(|entry| entry.key == field).map(|entry| &entry.at),
@@ -55,7 +55,7 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// The value of a field; nothing when it is absent or null.
+    /// The value of a field; `None` if it is absent or null.
     pub(super) fn get(&self, field: &str) -> Option<&'n Node> {
         self.node.get(field).filter(|node| !node.is_null())
     }
@@ -67,7 +67,7 @@ impl<'n> Fields<'n> {
     }
 }
 
-/// The entries of a mapping; none of null.
+/// The entries of a mapping; null has none.
 pub(super) fn entries<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Option<&'n [Entry]> {
     match &node.value {
         Content::Map(entries) => Some(entries),
@@ -79,7 +79,7 @@ pub(super) fn entries<'n>(node: &'n Node, what: &str, problems: &mut Problems) -
     }
 }
 
-/// The items of a list; none of null.
+/// The items of a list; null has none.
 pub(super) fn items<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Option<&'n [Node]> {
     match &node.value {
         Content::List(items) => Some(items),
@@ -106,7 +106,7 @@ pub(super) fn text<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> O
     None
 }
 
-/// Says that something else was expected.
+/// Reports that something else was expected.
 pub(super) fn wrong_type<'p>(
     node: &Node,
     what: &str,
@@ -141,7 +141,7 @@ const OWN_PREFIX: &str = "flowproof.dev/";
 /// The label that the control plane sets on every namespace.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// Reports a key that is not a valid label key or that is not the scenario's to set.
+/// Reports a key that is not a valid label key, or that a scenario may not set.
 pub(super) fn label_key(key: &str, at: &Mark, problems: &mut Problems) {
     if key == NAMESPACE_NAME_LABEL {
         problems

@@ -21,11 +21,11 @@ pub(crate) struct FlowText {
     pub(super) ports: Vec<PortRange>,
     /// Ports by their names at the target.
     pub(super) named: Vec<Part<String>>,
-    /// The word that says that the flow's connections are there before the policies.
+    /// The word that says that the flow's connections exist before the policies.
     pub(super) established: Option<Part<()>>,
 }
 
-/// A part of a text and where it stands, in characters.
+/// A part of a text and where it is, in characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part<T> {
     pub(super) value: T,
@@ -33,7 +33,7 @@ pub(super) struct Part<T> {
     pub(super) length: usize,
 }
 
-/// Names workloads or services.
+/// A pattern for the names of workloads or services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Pattern {
     /// `any`: all of them.
@@ -56,7 +56,7 @@ pub(super) enum TargetText {
 }
 
 impl Pattern {
-    /// Tells whether a name is meant.
+    /// Whether a name matches.
     pub(super) fn matches(&self, name: &Qualified) -> bool {
         match self {
             Self::Any => true,
@@ -65,14 +65,14 @@ impl Pattern {
         }
     }
 
-    /// Tells whether the name is written out.
+    /// Whether the name is written out.
     pub(super) fn is_exact(&self) -> bool {
         matches!(self, Self::Exact(_))
     }
 }
 
 impl TargetText {
-    /// Tells whether the target is written out.
+    /// Whether the target is written out.
     pub(super) fn is_exact(&self) -> bool {
         match self {
             Self::Workload(pattern) | Self::Service(pattern) | Self::NodeOf(pattern) => pattern.is_exact(),
@@ -82,7 +82,7 @@ impl TargetText {
 }
 
 impl FlowText {
-    /// Tells whether a flow is one of those that this line stands for, whatever workloads there are.
+    /// Whether a flow is one of those that this line stands for, whatever workloads there are.
     pub(super) fn covers(&self, flow: &Flow) -> bool {
         let target = match (&self.target.value, &flow.target) {
             (TargetText::Workload(pattern), Target::Workload(name)) => {
@@ -104,12 +104,12 @@ impl FlowText {
             && (self.ports.is_empty() && self.named.is_empty() || self.ports.iter().any(on))
     }
 
-    /// Tells whether source and target are both written out.
+    /// Whether source and target are both written out.
     pub(super) fn is_exact(&self) -> bool {
         self.source.value.is_exact() && self.target.value.is_exact()
     }
 
-    /// Reads a flow; all mistakes of source, target and ports come back at once.
+    /// Reads a flow. Returns all mistakes of source, target and ports at once.
     pub(super) fn parse(text: &str) -> Result<Self, Vec<TextError>> {
         let whole = |message: &str, hint: &str| {
             let length = text.trim_end().chars().count();
@@ -249,7 +249,7 @@ fn pattern(word: Word<'_>) -> Result<Pattern, TextError> {
     Ok(Pattern::Glob(namespace.to_owned(), name.to_owned()))
 }
 
-/// Matches a text against a pattern in which `*` stands for any characters, also none.
+/// Matches a text against a pattern in which `*` stands for any characters, or for none.
 fn glob(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();

@@ -16,10 +16,10 @@ use std::collections::BTreeMap;
 /// Most listeners of a workload.
 pub const MAX_LISTENERS: usize = 100;
 
-/// The field of what a workload's own container listens on, and that of its native sidecar.
+/// The fields for what a workload's own container and its native sidecar listen on.
 pub(super) const FIELDS: [&str; 2] = ["listens", "sidecar"];
 
-/// Reads both lists; the second value tells whether all of them could be read.
+/// Reads both lists; the second value is whether all of them could be read.
 pub(super) fn listeners(fields: &Fields, problems: &mut Problems) -> (Vec<NamedListener>, bool) {
     let mut reader = Reader::default();
     for field in FIELDS {
@@ -50,7 +50,7 @@ pub(super) fn listeners(fields: &Fields, problems: &mut Problems) -> (Vec<NamedL
 #[derive(Default)]
 struct Reader {
     listeners: Vec<NamedListener>,
-    /// Where each socket is written: DNS over UDP and plain UDP share theirs.
+    /// Where each socket is written: DNS over UDP and plain UDP share one.
     sockets: BTreeMap<(bool, u16), Mark>,
     names: BTreeMap<String, Mark>,
     unclear: bool,
@@ -96,7 +96,7 @@ impl Reader {
                         let at = node.part(range.start, range.length);
                         for port in range.first..=range.last {
                             self.listener(Listener { transport: range.transport, port }, &at, problems);
-                            // What is beyond the limit is counted no further.
+                            // Listeners beyond the limit are not counted.
                             if self.listeners.len() > MAX_LISTENERS {
                                 return;
                             }

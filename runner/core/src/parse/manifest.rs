@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, sync::Arc};
 /// Fields of an item that names a file.
 pub(super) const FILE_FIELDS: &[&str] = &["file"];
 
-/// Kinds that are known to be cluster-scoped. A manifest of an unknown kind is, if it names no namespace.
+/// Kinds that are known to be cluster-scoped. A manifest of an unknown kind is cluster-scoped if it names no namespace.
 pub(super) const CLUSTER_SCOPED: &[&str] = &[
     "AdminNetworkPolicy",
     "BaselineAdminNetworkPolicy",
@@ -152,7 +152,7 @@ impl<'a, 'l> Manifests<'a, 'l> {
         });
     }
 
-    /// The namespace of a manifest, `None` when it is cluster-scoped; an error was reported.
+    /// The namespace of a manifest; `None` if it is cluster-scoped. Fails if a mistake was reported.
     fn namespace(
         &self,
         metadata: &Node,
@@ -183,7 +183,7 @@ impl<'a, 'l> Manifests<'a, 'l> {
     }
 }
 
-/// What is wrong was reported already.
+/// Says that a mistake was reported already.
 struct Reported;
 
 /// The name of a manifest's object.

@@ -1,7 +1,7 @@
 //! From the text of a scenario to a checked [`Scenario`](crate::scenario::Scenario), or to every problem in it.
 //!
-//! The text becomes a tree in which every value knows its place; the tree is then read by hand, so that one mistake
-//! never hides another. Files that a scenario refers to are asked for through [`Load`]: nothing here opens a file.
+//! The text becomes a tree in which every value knows its place. The tree is then read field by field, so that one mistake never
+//! hides another. The caller loads files that a scenario refers to, through [`Load`]: nothing here opens a file.
 //!
 //! ```
 //! use flowproof_core::parse::{Load, scenario};

@@ -1,4 +1,4 @@
-//! Placements that refer to each other in a circle: nobody could be placed first.
+//! Placements that refer to each other in a circle: none of the workloads could be placed first.
 
 use super::topology::Declared;
 use crate::{
@@ -34,7 +34,7 @@ fn reference<'a>(declared: &'a Declared, name: &Qualified) -> Option<&'a Qualifi
     }
 }
 
-/// The workloads over which references lead from a workload back to itself, itself first.
+/// The workloads through which references lead from a workload back to itself, which comes first.
 fn circle<'a>(declared: &'a Declared, start: &'a Qualified) -> Option<Vec<&'a Qualified>> {
     let mut way = vec![start];
     while let Some(next) = reference(declared, way.last()?) {

@@ -1,7 +1,7 @@
-//! The JSON Schema of the scenario format, for editors: they complete keys and mark what is out of place.
+//! The JSON Schema of the scenario format, for editors: with it, they complete keys and mark what is out of place.
 //!
-//! It says less than the parser checks: names that must exist, ports on which somebody must listen and expectations
-//! that must not contradict each other are beyond a schema.
+//! It says less than the parser checks. A schema cannot say that names must exist, that something must listen on a port, or that
+//! expectations must not contradict each other.
 
 use super::{
     expect::{KINDS, OTHERWISE},

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Fields of a service.
 pub(super) const SERVICE_FIELDS: &[&str] = &["selector", "ports"];
 
-/// Reads a service; the second value tells whether all of it could be read.
+/// Reads a service; the second value is whether all of it could be read.
 pub(super) fn read(node: &Node, problems: &mut Problems) -> (ServiceSpec, bool) {
     let mut spec = ServiceSpec::default();
     let Some(fields) = Fields::open(node, "a service", SERVICE_FIELDS, problems) else {
@@ -55,7 +55,7 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> (ServiceSpec, bool) 
     (spec, clear)
 }
 
-/// Tells whether a collection has nothing in it.
+/// Whether a collection is empty.
 fn is_empty(node: &Node) -> bool {
     match &node.value {
         Content::List(items) => items.is_empty(),
@@ -144,7 +144,7 @@ fn read_target(words: &[Word<'_>]) -> Result<TargetPort, crate::text::port_text:
     }
 }
 
-/// Reports a name that Kubernetes refuses for a Service (RFC 1035: a letter first).
+/// Reports a name that Kubernetes does not accept for a Service (RFC 1035: a letter first).
 pub(super) fn check_name(name: &Qualified, at: &Mark, problems: &mut Problems) {
     if !name.name.starts_with(|c: char| c.is_ascii_lowercase()) {
         problems
@@ -153,9 +153,9 @@ pub(super) fn check_name(name: &Qualified, at: &Mark, problems: &mut Problems) {
     }
 }
 
-/// The workloads that each service selects at some time; `history` has the labels of every workload over time.
+/// The workloads that each service selects at some time; `history` has the labels of each workload over time.
 ///
-/// Reports services without any, and ports on which none of them listens.
+/// Reports services that select no workload, and ports on which none of the selected workloads listens.
 pub(super) fn backends(
     declared: &Declared,
     history: &BTreeMap<Qualified, Vec<Labels>>,
@@ -214,7 +214,7 @@ fn check(
     }
 }
 
-/// Tells whether a listener is where a port of a service leads.
+/// Whether a port of a service leads to this listener.
 fn serves(named: &NamedListener, port: &ServicePort) -> bool {
     named.listener.transport == port.listener.transport
         && match &port.target {

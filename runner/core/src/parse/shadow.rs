@@ -16,10 +16,10 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// What a shadow has of its workload, so that a scenario cannot say it.
+/// Fields that a shadow takes from its workload, so that a scenario cannot set them.
 const TAKEN: &[&str] = &["labels", "nodeSelector", "tolerations", "hostNetwork"];
 
-/// Finds the logical namespaces that stand for live ones: those of the workloads that say `like`.
+/// Finds the logical namespaces that represent live ones: those of the workloads that have `like`.
 pub(super) fn live_namespaces(declared: &mut Declared, node: &Node, problems: &mut Problems) {
     let mut first: BTreeMap<String, Mark> = BTreeMap::new();
     let Content::Map(written) = &node.value else { return };
@@ -31,7 +31,7 @@ pub(super) fn live_namespaces(declared: &mut Declared, node: &Node, problems: &m
         let within = entry.value.get("in").filter(|node| !node.is_null());
         let (live, at) = match within.map(|node| (node.as_text(), node)) {
             Some((Some(text), node)) if is_label(text.trim()) => (text.trim().to_owned(), node.at.clone()),
-            // None is given, or `read` says what is wrong with it.
+            // None is given, or `read` reports what is wrong with it.
             _ => (name.namespace.clone(), entry.at.clone()),
         };
         let topology = &mut declared.topology;
@@ -70,7 +70,7 @@ pub(super) fn live_namespaces(declared: &mut Declared, node: &Node, problems: &m
     }
 }
 
-/// Reads what makes a workload a shadow, and checks that nothing speaks against it.
+/// Reads what makes a workload a shadow, and reports what is not possible for a shadow.
 pub(super) fn read(
     spec: &mut WorkloadSpec,
     name: &Qualified,

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// Fields of a step.
 pub(super) const STEP_FIELDS: &[&str] = &["step", "apply", "delete", "label", "restart", "expect", "shows"];
 
-/// A step whose expectations are not read yet.
+/// A step whose expectations have not been read yet.
 pub(super) struct Draft<'n> {
     /// The text of `step:`, or a description of the change.
     pub(super) title: String,
@@ -26,20 +26,20 @@ pub(super) struct Draft<'n> {
     pub(super) at: Mark,
     pub(super) changes: Vec<Change>,
     pub(super) expect: Option<&'n Node>,
-    /// The capabilities that it shows, when it says so itself.
+    /// The capabilities that it shows, if it names them itself.
     pub(super) shows: Option<Vec<Capability>>,
-    /// The expectations are probably there under another name.
+    /// Whether the expectations are probably there under another name.
     pub(super) unclear: bool,
 }
 
 /// What earlier steps have left behind.
 pub(super) struct Stage<'a> {
     pub(super) declared: &'a Declared,
-    /// Objects that exist, by when they were applied last.
+    /// Objects that exist, and where each was last applied.
     applied: BTreeMap<ObjectRef, Mark>,
-    /// Objects that were deleted.
+    /// Objects that were deleted, and where.
     deleted: BTreeMap<ObjectRef, Mark>,
-    /// The labels of each workload over time: the last ones hold now.
+    /// The labels of each workload over time; the last ones are the current ones.
     pub(super) history: BTreeMap<Qualified, Vec<Labels>>,
     namespaces: BTreeMap<String, Labels>,
 }
@@ -69,7 +69,7 @@ pub(super) fn shows(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<
 }
 
 impl<'a> Stage<'a> {
-    /// The stage as it is deployed.
+    /// The stage right after the deployment.
     pub(super) fn new(declared: &'a Declared) -> Self {
         let workloads = &declared.topology.workloads;
         Self {
@@ -226,7 +226,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Reads labels to set and, with null, to remove, and changes `labels` accordingly.
+/// Reads labels to set and (with null) to remove, and changes `labels` accordingly.
 fn relabel(labels: &mut Labels, node: &Node, problems: &mut Problems) -> LabelChange {
     let mut set = LabelChange::new();
     let entries = entries(node, "labels", problems).unwrap_or_default();
@@ -252,7 +252,7 @@ fn relabel(labels: &mut Labels, node: &Node, problems: &mut Problems) -> LabelCh
     set
 }
 
-/// The items of a list, or the only item that stands without one.
+/// The items of a list, or the only item if it is not in a list.
 fn one_or_more<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> &'n [Node] {
     match &node.value {
         Content::Text(_) => std::slice::from_ref(node),

@@ -160,7 +160,7 @@ fn unchecked_takes_away_what_globs_and_otherwise_say() {
             "allow b/z -> a/y tcp/80",
         ]
     );
-    // A line that is written out stands against a glob of `unchecked`.
+    // A line that is written out takes precedence over a glob of `unchecked`.
     assert_eq!(
         expected("{ deny: [a/x -> b/z tcp/80], unchecked: [any -> any] }"),
         ["deny a/x -> b/z tcp/80"]

@@ -17,10 +17,10 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The longest logical name of a namespace: a run adds its id to it, and Kubernetes allows 63 characters.
+/// The longest logical name of a namespace: a run appends its id, and Kubernetes allows 63 characters.
 pub const MAX_NAMESPACE_LENGTH: usize = 40;
 
-/// Most workloads of a scenario; every one is a pod.
+/// Most workloads of a scenario; each one is a pod.
 const MAX_WORKLOADS: usize = 200;
 
 /// Fields of a namespace.
@@ -33,15 +33,15 @@ pub(super) const WORKLOAD_FIELDS: &[&str] =
 /// What a scenario deploys, and where each part is written.
 #[derive(Debug, Default)]
 pub(super) struct Declared {
-    /// The checked parts. A workload or service with a mistake is here all the same, so that its name is known.
+    /// The checked parts. A workload or service with a mistake is here, too, so that its name is known.
     pub(super) topology: Topology,
     /// Where each workload is written.
     pub(super) workloads: BTreeMap<Qualified, Mark>,
     /// Where each service is written.
     pub(super) services: BTreeMap<Qualified, Mark>,
-    /// Workloads and services whose ports could not be read: nothing more is said about those.
+    /// Workloads and services whose ports could not be read; nothing more is reported about these.
     pub(super) unclear: BTreeSet<Qualified>,
-    /// The namespaces could not be read, so that no name is dangling.
+    /// Whether the namespaces could not be read, so that every namespace counts as declared.
     any_namespace: bool,
 }
 
@@ -91,7 +91,7 @@ impl Declared {
         declared
     }
 
-    /// Reports a namespace that is not declared.
+    /// Reports a namespace that is not declared; returns whether it is.
     pub(super) fn check_namespace(&self, namespace: &str, at: &Mark, problems: &mut Problems) -> bool {
         let known = self.any_namespace
             || self.topology.namespaces.contains_key(namespace)
@@ -104,7 +104,7 @@ impl Declared {
         known
     }
 
-    /// Reports a workload that is not declared, or whose name is none.
+    /// Reports a workload that is not declared, or whose name is not valid.
     pub(super) fn workload(&self, name: &str, at: &Mark, problems: &mut Problems) -> Option<Qualified> {
         let parsed = match name.parse::<Qualified>() {
             Ok(parsed) => parsed,
@@ -270,7 +270,7 @@ impl Declared {
 /// Fields of a toleration in the Kubernetes API (`core/v1`).
 const TOLERATION_FIELDS: &[&str] = &["key", "operator", "value", "effect", "tolerationSeconds"];
 
-/// A node selector: any label, also the cluster's own ones.
+/// A node selector: any label, including those that the cluster sets.
 fn node_selector(node: &Node, problems: &mut Problems) -> Labels {
     let mut selector = Labels::new();
     for entry in entries(node, "'nodeSelector'", problems).unwrap_or_default() {

@@ -19,7 +19,7 @@ impl Application {
         let at = scenario.at.clone();
         for (name, (place, labels)) in self.namespaces {
             if name.len() > MAX_NAMESPACE_LENGTH {
-                // Told here, with its place in the manifest.
+                // Reported here, with its place in the manifest.
                 problems.add(
                     &place,
                     format!(
@@ -131,7 +131,7 @@ impl Service {
     }
 }
 
-/// Adds to a workload of the scenario what the manifest's has beside it: labels and listeners.
+/// Adds to a workload of the scenario what the manifest has in addition: labels and listeners.
 fn add_to_workload(own: &mut Node, read: Node) {
     if own.is_null() {
         *own = read;
@@ -165,7 +165,7 @@ fn add_to_workload(own: &mut Node, read: Node) {
     }
 }
 
-/// A listener without its name, as it is written.
+/// A listener as it is written, without its name.
 fn socket(listener: &Node) -> String {
     match &listener.value {
         Content::Map(entries) => entries.first().map_or_else(String::new, |entry| socket(&entry.value)),
@@ -173,7 +173,8 @@ fn socket(listener: &Node) -> String {
     }
 }
 
-/// The entries of a field that is a mapping; it is made if it is missing. None of what is no mapping, which is reported elsewhere.
+/// The entries of a field that is a mapping; the mapping is created if it is missing. `None` if the field is not a mapping, which
+/// is reported elsewhere.
 fn map_of<'n>(top: &'n mut Vec<Entry>, field: &str, at: &Mark) -> Option<&'n mut Vec<Entry>> {
     let index = top.iter().position(|entry| entry.key == field).unwrap_or_else(|| {
         top.push(entry(field, Node::collection(Content::Null, at.clone())));
@@ -199,7 +200,7 @@ pub(super) fn set_namespace(policy: &mut Node, namespace: &str) {
     }
 }
 
-/// A field whose key is where its value is.
+/// An entry whose key is where its value is.
 fn entry(key: impl Into<String>, value: Node) -> Entry {
     Entry { key: key.into(), at: value.at.clone(), value, in_cluster: None }
 }

@@ -1,4 +1,4 @@
-//! A chart as it renders, and what a scenario makes of it.
+//! A rendered chart, and what a scenario makes of it.
 
 use crate::{
     parse::{Loaded, scenario},
@@ -6,7 +6,8 @@ use crate::{
     text::Problem,
 };
 
-/// What a chart renders to: three tiers, a sidecar, Services with and without declared ports, and what is not for a scenario.
+/// What a chart renders to: three tiers, a sidecar, Services with and without declared ports, and objects that a scenario
+/// ignores.
 const SHOP: &str = r#"
 apiVersion: v1
 kind: Namespace

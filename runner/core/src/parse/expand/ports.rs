@@ -1,4 +1,4 @@
-//! The ports of a flow: as written, checked against what listens, or else all that listens.
+//! The ports of a flow: those that are written, checked against the listeners; if none are, all listeners.
 
 use super::{super::flow_text::Part, Line};
 use crate::{
@@ -9,7 +9,8 @@ use flowproof_wire::{Listener, Transport};
 use std::collections::BTreeSet;
 
 impl Line<'_, '_> {
-    /// The ports at each workload. A port on which a written-out workload, or no workload of a glob, listens is reported.
+    /// The ports at each workload. Reports a port if the workload that is written out, or every workload of a glob, does not
+    /// listen on it.
     pub(super) fn ports_of(&mut self, workloads: &[Qualified], exact: bool) -> Option<Vec<Vec<Listener>>> {
         let scope = self.scope;
         let listens = |workload: &Qualified| {
@@ -96,7 +97,7 @@ impl Line<'_, '_> {
         }
     }
 
-    /// Reports names of ports where there are none.
+    /// Reports a named port if the target has no named ports.
     fn no_names(&mut self, whose: &str) -> Option<()> {
         let Some(name) = self.text.named.first() else { return Some(()) };
         let at = self.node.part(name.start, name.length);
@@ -187,7 +188,7 @@ impl Line<'_, '_> {
         Some(wanted)
     }
 
-    /// The ports as they are written, where they cannot be known otherwise.
+    /// The ports as they are written, for targets whose ports cannot be known otherwise.
     pub(super) fn written_ports(&mut self, whose: &str) -> Option<Vec<Listener>> {
         self.no_names(whose)?;
         if self.text.ports.is_empty() {
@@ -198,7 +199,7 @@ impl Line<'_, '_> {
         Some(listeners(&self.text.ports))
     }
 
-    /// The ports at a live Service: only a TCP handshake does nothing to what is behind it.
+    /// The ports at a live Service. Only TCP is possible: a handshake alone does nothing to what is behind the Service.
     pub(super) fn handshake_ports(&mut self) -> Option<Vec<Listener>> {
         let other = self.text.ports.iter().find(|range| range.transport != Transport::Tcp);
         if let Some(range) = other {

@@ -1,7 +1,7 @@
-//! Where an attempt died: the packets that both ends saw pass their interfaces, joined, and one sentence about them.
+//! Where an attempt died: joins the packets that both ends saw pass their interfaces, and says the answer in one sentence.
 //!
-//! A source knows the attempt of every packet. A destination knows it from the nonce in a datagram; of a handshake it knows
-//! the sequence number of the SYN, which address translation leaves as it is and by which the two are joined.
+//! A source knows the attempt of every packet. A destination knows it from the nonce in a datagram. Of a handshake, a destination
+//! knows only the sequence number of the SYN; address translation keeps this number, so it joins the two ends.
 
 use flowproof_wire::{Attempt, FlowId, Packet, Sighting, Transport, Way};
 use serde::{Deserialize, Serialize};
@@ -10,10 +10,12 @@ use std::{
     net::IpAddr,
 };
 
-/// Attempts of a flow whose packets are kept, the last ones: at ten attempts a second far more than a step judges by.
+/// Most attempts of a flow whose packets are kept; the first ones are dropped. At ten attempts a second, this is far more than a
+/// step judges by.
 const MOST_ATTEMPTS: usize = 128;
 
-/// Handshakes seen by destinations that are kept until their source is heard, and sequence numbers until their destination is.
+/// Most handshakes that are kept for destinations until the source reports, and most sequence numbers until the destination
+/// reports.
 const MOST_HANDSHAKES: usize = 16_384;
 
 /// The packets of one attempt.
@@ -23,7 +25,7 @@ pub struct Trace {
     pub source: Seen,
     /// At the destination: the request comes; answer, reset and error leave.
     pub destination: Seen,
-    /// Which prober saw the request come.
+    /// The prober that saw the request come.
     pub arrived_at: Option<usize>,
 }
 
@@ -60,16 +62,16 @@ impl Seen {
     }
 }
 
-/// The packets of a lane's attempts, both ends joined; bounded.
+/// The packets of a lane's attempts, with both ends joined; bounded.
 #[derive(Debug, Default)]
 pub struct Traces {
     flows: HashMap<FlowId, BTreeMap<Attempt, Trace>>,
     attempts: Recent<(FlowId, Attempt)>,
-    /// What destinations saw of handshakes whose source was not heard yet.
+    /// What destinations saw of handshakes that no source has reported yet.
     unclaimed: Recent<(Seen, Option<usize>)>,
 }
 
-/// Values by the sequence number of their SYN; the oldest give way.
+/// Values by the sequence number of their SYN; if there are too many, the oldest are dropped.
 #[derive(Debug)]
 struct Recent<T> {
     values: HashMap<u32, T>,
@@ -97,7 +99,7 @@ impl<T> Recent<T> {
 }
 
 impl Traces {
-    /// Takes in what a prober saw; the order in which both ends are heard does not matter.
+    /// Takes in what a prober saw. It does not matter which end reports first.
     pub fn add(&mut self, prober: usize, sighting: &Sighting) {
         let at_source = (sighting.packet == Packet::Request) == (sighting.way == Way::Out);
         if at_source {
@@ -130,8 +132,9 @@ impl Traces {
         }
     }
 
-    /// The packets of the attempt, of those from `from` to `to`, that came furthest: one that lost a packet by chance, or whose
-    /// last packets were not told yet, does not speak for all. The later ones are preferred. `None` when they are forgotten.
+    /// The packets of the attempt that came furthest, of those from `from` to `to`. An attempt that lost a packet by chance, or
+    /// whose last packets are not reported yet, does not speak for all. Of equals, the latest counts. `None` if they are
+    /// forgotten.
     #[must_use]
     pub fn furthest(&self, flow: FlowId, from: Attempt, to: Attempt) -> Option<Trace> {
         let Some(attempts) = self.flows.get(&flow) else { return Some(Trace::default()) };
@@ -153,13 +156,13 @@ impl Traces {
     }
 }
 
-/// How an attempt that was not answered ended, by its packets.
+/// How an attempt that was not answered ended, according to its packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Found {
     /// Nothing left the source's interface.
     NotSent,
-    /// It left the source's interface; there is no capture at the destination to tell more.
+    /// It left the source's interface, and the destination has no capture that would show more.
     Sent,
     /// It left the source's interface and never reached the destination's.
     NeverArrived,
@@ -167,29 +170,29 @@ pub enum Found {
     NoAnswerLeft,
     /// The answer left the destination's interface and never reached the source's.
     AnswerLost,
-    /// The answer reached the source's interface, and what followed did not come through.
+    /// The answer reached the source's interface, but what followed did not come through.
     AnswerCame,
     /// A RST came.
     Reset,
     /// An ICMP error came.
     IcmpError,
-    /// A part of what was captured was lost: a packet's absence says nothing.
+    /// Some captured packets were lost, so a missing packet proves nothing.
     Unclear,
 }
 
-/// Whether the absence of a packet at the destination says something.
+/// Whether a packet that is missing at the destination proves something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coverage {
     /// The destination has no capture.
     SourceOnly,
     /// Both ends captured everything.
     Both,
-    /// Something that was captured was lost.
+    /// Some captured packets were lost.
     Holes,
 }
 
 impl Trace {
-    /// How far the attempt came: the more of the way, the more.
+    /// How far the attempt came; a higher number is further.
     fn progress(&self) -> u8 {
         match self.found(Coverage::Both) {
             Found::NotSent => 0,
@@ -227,16 +230,16 @@ impl Trace {
     }
 }
 
-/// Names for the sentence.
+/// Names for the sentence, and the transport.
 #[derive(Debug, Clone, Copy)]
 pub struct Names<'a> {
-    /// How the flow speaks.
+    /// The transport of the flow.
     pub transport: Transport,
     /// The source.
     pub source: &'a str,
     /// The target, or the pod that the request reached.
     pub destination: &'a str,
-    /// Whose address that is of which a RST or an ICMP error came, if that is known.
+    /// Who has the address that a RST or an ICMP error came from, if that is known.
     pub sender: Option<&'a str>,
 }
 
@@ -293,7 +296,7 @@ pub fn sentence(trace: &Trace, coverage: Coverage, names: &Names<'_>) -> String 
     }
 }
 
-/// Whether the destination itself sent what came.
+/// Says whether the destination itself sent the RST or the ICMP error.
 fn whose(trace: &Trace, sent: bool, coverage: Coverage, names: &Names<'_>) -> String {
     let (request, _) = words(names.transport);
     let destination = names.destination;
@@ -322,7 +325,7 @@ fn words(transport: Transport) -> (&'static str, &'static str) {
     }
 }
 
-/// What codes mean that filters and closed ports send (RFC 792, RFC 1812 5.2.7.1, RFC 4443 3.1).
+/// The meaning of the codes that filters and closed ports send (RFC 792, RFC 1812 5.2.7.1, RFC 4443 3.1).
 fn meaning(v4: bool, icmp_type: u8, icmp_code: u8) -> &'static str {
     match (v4, icmp_type, icmp_code) {
         (true, 3, 0) => ": network unreachable",

@@ -8,13 +8,14 @@ use crate::scenario::flow::Expectation;
 use flowproof_wire::{Attempt, Observation};
 use std::time::Duration;
 
-/// A timer that is late by this much means too little CPU: an answer may then be too late without the network's doing.
+/// A timer that is this late means too little CPU: an answer may then come too late although the network is not to blame.
 pub const STARVED: Duration = Duration::from_millis(100);
 
-/// An end that got no CPU this long after an attempt was started may have missed it. Listeners are checked as often.
+/// An end that gets no CPU at some time between the start of an attempt and this much later may have missed the attempt.
+/// Listeners are checked as often.
 pub const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 
-/// Most periods that are remembered of a prober; a period of ten minutes ago is of no use to any step.
+/// Most periods that are kept per prober. No step needs a period of ten minutes ago.
 const MOST_PERIODS: usize = 1024;
 
 /// Sorted periods in which a prober got too little CPU; they do not overlap.
@@ -31,7 +32,7 @@ struct Period {
     lag: Duration,
 }
 
-/// How much of a window an end of a flow got too little CPU.
+/// During how much of a window an end of a flow got too little CPU.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Hindrance {
     /// The part of the window, from 0 to 1.
@@ -40,17 +41,17 @@ pub struct Hindrance {
     pub lag: Duration,
 }
 
-/// Attempts of one flow in order: those that can prove something, and how many between them cannot.
+/// A part of one flow's attempts, in order: some that can prove something, or a number of some that cannot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Part {
     /// Attempts that went the same way.
     Telling(Segment),
-    /// So many attempts that an end was hindered in.
+    /// This many attempts during which an end was hindered.
     Hindered(u64),
 }
 
 impl Hindered {
-    /// Notes that a prober was late by this much at some time between two moments.
+    /// Notes that a prober's timer was late by this much at some time between two moments.
     pub fn note(&mut self, from: Moment, to: Moment, lag: Duration) {
         match self.periods.last_mut() {
             Some(last) if last.to >= from => {
@@ -65,13 +66,13 @@ impl Hindered {
         }
     }
 
-    /// Whether there was such a time between two moments.
+    /// Whether the prober got too little CPU at some time between two moments.
     #[must_use]
     pub fn touches(&self, from: Moment, to: Moment) -> bool {
         self.between(from, to).next().is_some()
     }
 
-    /// How much of the time between two moments it was.
+    /// During how much of the time between two moments the prober got too little CPU.
     #[must_use]
     pub fn over(&self, from: Moment, to: Moment) -> Hindrance {
         let mut hindered = Duration::ZERO;
@@ -107,10 +108,10 @@ impl Hindered {
         self.periods[first..].iter().take_while(move |period| period.from <= to)
     }
 
-    /// Takes the attempts out of segments that prove nothing, because an end may have missed them or their answer.
+    /// Separates the attempts that prove nothing, because an end may have missed them or their answer.
     ///
-    /// What got through got through, and what did not arrive at a living prober never will: the kernel keeps it until it is
-    /// read. But an answer may be late without the network's doing, and a server without a prober cannot say that it was.
+    /// What got through got through, and what did not arrive at a living prober never will: the kernel keeps it until it is read.
+    /// But an answer may be late although the network is not to blame, and a server without a prober cannot report what arrived.
     #[must_use]
     pub(crate) fn sift(&self, expectation: Expectation, segments: &[Segment]) -> Vec<Part> {
         let mut parts = Vec::new();
@@ -194,7 +195,7 @@ mod tests {
     #[test]
     fn attempts_that_an_end_may_have_missed_prove_nothing() {
         let silent = segment(20, Observation::Silent, Witness::NotArrived);
-        // Attempts from 500 ms to 1,200 ms were started at most 500 ms before, or within, the second from 1.0 to 1.2.
+        // The attempts from 500 ms to 1,200 ms were started during the time from 1.0 s to 1.2 s, or at most 500 ms before it.
         let parts = hindered(&[(1_000, 1_200)]).sift(Expectation::Allow, &[silent]);
         assert_eq!(shape(&parts), [(true, 5), (false, 8), (true, 7)]);
         let Part::Telling(last) = &parts[2] else { panic!("the last ones tell") };

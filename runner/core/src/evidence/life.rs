@@ -1,22 +1,22 @@
-//! Whether a prober and its listeners were alive, all the time between two moments.
+//! Whether a prober and its listeners were alive all the time between two moments.
 
 use super::time::Moment;
 use flowproof_wire::Listener;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
-/// Longest hole between two proofs of life that still counts as alive. Reports come every 100 ms, in a
-/// watch every 500 ms, and listeners are checked every 500 ms; a prober that was stopped or starved for longer has not
-/// witnessed what happened in between.
+/// Longest hole between two proofs of life that still counts as alive. Reports come every 100 ms, in a watch every 500 ms, and
+/// listeners are checked every 500 ms; a prober that was stopped or starved for longer has not witnessed what happened in
+/// between.
 pub const LONGEST_HOLE: Duration = Duration::from_millis(1500);
 
-/// Whether both ends were alive all through the window that is judged.
+/// Whether both ends were alive during the whole window that is judged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "life", content = "why")]
 pub enum Life {
     /// They were.
     Alive,
-    /// They were not, or that is not known; why, for a person.
+    /// They were not, or that is not known; holds the reason, for people.
     Broken(String),
 }
 
@@ -33,7 +33,7 @@ pub struct ProberLife {
 struct Periods(Vec<(Moment, Moment)>);
 
 impl ProberLife {
-    /// The prober says that it was alive without a hole from `since` until `at`.
+    /// Notes that the prober reports to have been alive without a hole from `since` until `at`.
     pub fn alive(&mut self, since: Moment, at: Moment) {
         if since <= at {
             self.alive.add(since, at);
@@ -41,12 +41,12 @@ impl ProberLife {
         self.lost = None;
     }
 
-    /// A listener answered its check without a failure from `since` until `at`.
+    /// Notes that a listener answered its checks without a failure from `since` until `at`.
     pub fn listening(&mut self, listener: Listener, since: Moment, at: Moment) {
         self.listeners.entry(listener).or_default().add(since, at);
     }
 
-    /// The prober is out of reach; why, for a person. Holds until the next proof of life.
+    /// Notes that the prober is out of reach, and why, for people. This holds until the next proof of life.
     pub fn lost(&mut self, why: impl Into<String>) {
         self.lost = Some(why.into());
     }
@@ -67,8 +67,8 @@ impl ProberLife {
         })
     }
 
-    /// Since when the prober, and a listener of it, have been alive without a break until `to`, give or take [`LONGEST_HOLE`]
-    /// at the end; `None` when one of them was not alive then.
+    /// The moment since which the prober, and a listener of it, have been alive without a break until `to`, give or take
+    /// [`LONGEST_HOLE`] at the end. `None` if one of them was not alive then.
     #[must_use]
     pub fn alive_since(&self, listener: Option<Listener>, to: Moment) -> Option<Moment> {
         let prober = self.alive.since(to)?;
@@ -78,7 +78,7 @@ impl ProberLife {
         }
     }
 
-    /// Says whether a listener was alive from `from` until `to`; a prober has to be alive too ([`ProberLife::over`]).
+    /// Says whether a listener was alive from `from` until `to`. Its prober has to be alive, too ([`ProberLife::over`]).
     #[must_use]
     pub fn listener_over(&self, listener: Listener, from: Moment, to: Moment) -> Life {
         match self.listeners.get(&listener) {

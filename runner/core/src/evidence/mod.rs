@@ -3,10 +3,10 @@
 //! | module | job |
 //! |---|---|
 //! | [`time`] | moments of a run |
-//! | [`record`] | what both ends said of a flow |
+//! | [`record`] | what both ends reported about a flow |
 //! | [`life`] | when probers and their listeners were alive |
-//! | [`hindrance`] | when an end got too little CPU, and which attempts prove nothing for that |
-//! | [`capture`] | where attempts died, by the packets that both ends captured |
+//! | [`hindrance`] | when an end got too little CPU, and which attempts prove nothing because of it |
+//! | [`capture`] | where attempts died, according to the packets that both ends captured |
 
 pub mod capture;
 pub mod hindrance;

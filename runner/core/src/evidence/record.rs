@@ -1,22 +1,22 @@
-//! What is known of one flow: the spans of both ends joined into segments of attempts that went the same way.
+//! What is known about one flow: the spans of both ends, joined into segments of attempts that went the same way.
 
 use super::time::Moment;
 use flowproof_wire::{Attempt, Observation};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-/// How far apart the clocks of two probers may be after their offsets are corrected: an attempt counts as *not arrived* only
-/// when its destination was heard from at least this much after the source had its outcome.
+/// How far apart the clocks of two probers may be after their offsets are corrected. An attempt counts as *not arrived* only if
+/// its destination was heard from at least this much after the source had its outcome.
 const CLOCK_SLACK: Duration = Duration::from_millis(10);
 
-/// Everything that both ends said of one flow. Feeding it the same span twice changes nothing.
+/// Everything that both ends reported about one flow. Adding the same span twice changes nothing.
 #[derive(Debug, Clone, Default)]
 pub struct FlowRecord {
     source: BTreeMap<Attempt, SourceRun>,
     arrivals: BTreeMap<(WitnessId, Attempt), ArrivalRun>,
 }
 
-/// Names one life of one prober as a destination: a restarted prober counts as another.
+/// Identifies one life of one prober as a destination: a restarted prober counts as another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WitnessId(pub u32);
 
@@ -28,7 +28,7 @@ pub enum Witness {
     Arrived,
     /// Its nonce did not arrive.
     NotArrived,
-    /// No prober is there to tell (cluster DNS, a plain address): the source is the only witness.
+    /// No prober is there to report it (cluster DNS, a plain address): the source is the only witness.
     Absent,
 }
 
@@ -68,8 +68,8 @@ pub struct ArrivalRun {
 
 /// The end of a window of attempts.
 ///
-/// Attempts of a span are dated between its ends, so that a moment may fall before an attempt now and behind it once the span
-/// has grown; a number stays what it is.
+/// The start of an attempt within a span is estimated from the span's ends. When the span grows, the estimate moves: an attempt
+/// that was after a moment may then be before it. The number of an attempt never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Last {
     /// The last attempt that was started by this moment.
@@ -87,7 +87,7 @@ pub enum Heard {
     Until(Moment),
 }
 
-/// Consecutive attempts of which both ends saw the same.
+/// Consecutive attempts that looked the same to both ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
     /// Number of attempts.
@@ -110,8 +110,8 @@ impl FlowRecord {
         self.source.insert(run.first, run);
     }
 
-    /// Takes in a span of arrivals. Spans add up and never take anything back: a duplicate that comes late may arrive as a
-    /// short span with the same first attempt as a longer one.
+    /// Takes in a span of arrivals. Spans add up and never take anything back: a duplicate that comes late may be a short span
+    /// with the same first attempt as a longer one.
     pub fn arrived(&mut self, witness: WitnessId, run: &ArrivalRun) {
         let known = self.arrivals.entry((witness, run.first)).or_insert_with(|| run.clone());
         if run.last_at >= known.last_at {
@@ -134,7 +134,7 @@ impl FlowRecord {
         self.longest_answer_since(Moment(i64::MIN))
     }
 
-    /// Longest time to an answer, over all attempts that went on being answered after a moment.
+    /// Longest time to an answer, over all spans of answered attempts that end at a moment or later.
     #[must_use]
     pub fn longest_answer_since(&self, since: Moment) -> Option<Duration> {
         self.answered().filter(|run| run.last_at >= since).map(|run| run.max).max()
@@ -156,16 +156,16 @@ impl FlowRecord {
         self.arrivals.retain(|_, run| run.last > upto);
     }
 
-    /// As [`FlowRecord::segments`], of the attempts behind a given one; of all without one.
+    /// Like [`FlowRecord::segments`], but for the attempts after a given one; for all if none is given.
     #[must_use]
     pub fn segments_after(&self, cursor: Option<Attempt>, to: Last, heard: Heard) -> Vec<Segment> {
         self.joined(First::Behind(cursor), to, heard)
     }
 
-    /// Joins both ends: all decided attempts that were started at `from` or later, up to `to`, in order.
+    /// Joins both ends. Returns all decided attempts that were started at `from` or later, up to `to`, in order.
     ///
-    /// An attempt that the source decided and the destination did not report is *not arrived* only once the destination was
-    /// heard from after the outcome; until then neither it nor anything after it is decided.
+    /// An attempt that the source decided and the destination did not report is *not arrived* only once the destination was heard
+    /// from after the outcome. Until then, neither it nor anything after it is decided.
     #[must_use]
     pub fn segments(&self, from: Moment, to: Last, heard: Heard) -> Vec<Segment> {
         self.joined(First::StartedFrom(from), to, heard)
@@ -224,7 +224,7 @@ impl FlowRecord {
 enum First {
     /// The first attempt that was started at this moment or later.
     StartedFrom(Moment),
-    /// The one behind this attempt; the very first without one.
+    /// The attempt after this one; without one, the very first.
     Behind(Option<Attempt>),
 }
 
@@ -243,7 +243,7 @@ impl SourceRun {
         }
     }
 
-    /// When an attempt of this run was started: attempts of a flow are evenly spaced, so the ends tell.
+    /// When an attempt of this run was started: attempts of a flow are evenly spaced, so the ends of the run show it.
     fn at(&self, attempt: u32) -> Moment {
         let steps = i64::from(self.last.0 - self.first.0);
         if steps == 0 {
@@ -289,7 +289,7 @@ fn clip(run: &SourceRun, first: u32, last: u32, from: First, to: Last) -> Option
     (start < end).then(|| (start, end - 1))
 }
 
-/// The last attempt of a part whose outcome the destination has been heard after.
+/// The last attempt of a part that is decided: the destination has been heard from after its outcome.
 fn last_decided(run: &SourceRun, first: u32, last: u32, until: Moment) -> Option<u32> {
     let end = partition(first, last, |attempt| run.at(attempt) + run.max + CLOCK_SLACK <= until);
     (end > first).then(|| end - 1)

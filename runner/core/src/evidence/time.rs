@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A moment of a run. Moments of a prober's clock are converted by the measured offset and may lie before zero.
+/// A moment of a run. Moments of a prober's clock are converted with the measured offset and may be before zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Moment(pub i64);
@@ -12,7 +12,7 @@ impl Moment {
     /// Later than every moment of a run.
     pub const END: Self = Self(i64::MAX);
 
-    /// The time from an earlier moment to this one; zero when that moment is later.
+    /// The time from an earlier moment to this one; zero if that moment is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

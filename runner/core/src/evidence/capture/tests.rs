@@ -1,4 +1,4 @@
-//! Joining is independent of order, and every way to die has its sentence.
+//! The order in which packets are joined does not matter, and every way to die has its sentence.
 
 use super::*;
 use Way::{In, Out};
@@ -14,7 +14,7 @@ fn icmp(icmp_type: u8, icmp_code: u8) -> Packet {
     Packet::IcmpError { icmp_type, icmp_code }
 }
 
-/// What the source saw: it knows the attempt of everything.
+/// What the source saw: it knows the attempt of every packet.
 fn source(packet: Packet, way: Way, address: &str) -> (usize, Sighting) {
     let sequence = (packet == Packet::Request).then_some(77);
     (0, Sighting { attempt: Some((A, N)), sequence, packet, way, from: from(address) })

@@ -1,4 +1,4 @@
-//! Whether a flow has settled as expected, and what contradicted it: a pure function over its segments.
+//! Whether a flow has settled as expected, and what contradicted it: a pure function of its segments.
 
 use crate::{
     evidence::{
@@ -16,32 +16,32 @@ use std::time::Duration;
 /// Fewest attempts that must agree, whatever the hold window is.
 pub const FEWEST_ATTEMPTS: u64 = 3;
 
-/// How a flow stands after the attempts of a window.
+/// What the attempts of a window show about a flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assessment {
     /// Decided attempts in the window.
     pub attempts: u64,
-    /// So many of them prove nothing, because an end got too little CPU.
+    /// How many of them prove nothing, because an end got too little CPU.
     pub hindered: u64,
-    /// So many of those come after the last attempt that proves something.
+    /// How many of those come after the last attempt that proves something.
     pub hindered_since: u64,
-    /// Start of the first attempt of the last unbroken series that went as expected; `None` when the last attempt did not.
+    /// Start of the first attempt of the last unbroken series that went as expected; `None` if the last attempt did not.
     pub good_since: Option<Moment>,
     /// Attempts in that series.
     pub series: u64,
-    /// Why the series may have begun earlier, if it may: what was seen before proves nothing.
+    /// Set if the series may have begun earlier: why what was seen before it proves nothing.
     pub cut: Option<Reason>,
     /// Start and number of the last decided attempt that proves something.
     pub until: Option<(Moment, Attempt)>,
     /// Attempts that went against the expectation.
     pub contradictions: Option<Contradictions>,
-    /// Single attempts of an allowed flow that failed between two that worked: packet loss, reported and not judged.
+    /// Single attempts of an allowed flow that failed between two that worked: packet loss, which is reported and not judged.
     pub losses: u64,
-    /// The last attempt of an allowed flow failed after one that worked: the next one tells whether it was a loss.
+    /// Whether the last attempt of an allowed flow failed after one that worked: the next one shows whether it was a loss.
     pub in_doubt: bool,
-    /// When a denied flow got through after it had settled, each time.
+    /// When a denied flow got through after it had settled; one moment for each time.
     pub flips: Vec<Moment>,
-    /// What both ends saw of the last decided attempt that proves something; of the last one when none does.
+    /// What both ends saw of the last decided attempt that proves something; of the last attempt if none does.
     pub last: Option<(Observation, Witness)>,
 }
 
@@ -58,13 +58,13 @@ pub struct Contradictions {
     pub last: (Observation, Witness),
 }
 
-/// What is known beside the segments when a flow is judged for a step.
+/// What is known besides the segments when a flow is judged for a step.
 #[derive(Debug, Clone)]
 pub struct Circumstances {
     /// Whether the flow works without the policies.
     pub control: Control,
-    /// Whether both ends lived through the time that counts: from [`Assessment::judged_from`] to the last judged attempt of a
-    /// flow that has settled, to the end of the step for one that has not.
+    /// Whether both ends were alive during the time that counts: from [`Assessment::judged_from`] to the last judged attempt if
+    /// the flow has settled, otherwise to the end of the step.
     pub life: Life,
     /// As in [`Case::policed`].
     pub policed: bool,
@@ -77,22 +77,22 @@ pub struct Circumstances {
     pub budget: Option<Duration>,
     /// When the change was accepted.
     pub accepted: Moment,
-    /// How much of the step an end got too little CPU.
+    /// During how much of the step an end got too little CPU.
     pub hindrance: Hindrance,
-    /// Whether the network has had its time, if the flow did not settle.
+    /// Whether the network has had enough time, if the flow did not settle.
     pub network: Network,
 }
 
-/// Whether the network has had the time that it takes just now.
+/// Whether the network has had as much time as it needs right now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
-    /// It has: what is wrong stays wrong.
+    /// It has, so what is wrong stays wrong.
     HadItsTime,
-    /// Nothing shows that.
+    /// Nothing shows that it has.
     PerhapsSlow,
 }
 
-/// How a segment stands to the expectation.
+/// How a segment compares with the expectation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// As expected.
@@ -105,9 +105,9 @@ pub enum Class {
 
 /// Walks through the segments of a step's window in order.
 ///
-/// `alive_since` is when the unbroken period began in which both ends were alive until the last attempt; [`Moment::END`] if
-/// one of them was not. What failed before says nothing about a policy, and neither does what an end missed while it was
-/// `hindered`: such attempts neither make a series nor end one.
+/// `alive_since` is when the unbroken period began in which both ends were alive until the last attempt; [`Moment::END`] if one
+/// of them was not. If a denied flow did not get through before then, that says nothing about a policy. Neither does what an end
+/// missed while it was `hindered`. Such attempts neither make a series nor end one.
 #[must_use]
 pub fn assess(
     expectation: Expectation,
@@ -200,8 +200,7 @@ pub fn assess(
     a
 }
 
-/// How many attempts of a segment were started before a moment, taking them for evenly spread; all of them rather than one
-/// too few.
+/// How many attempts of a segment were started before a moment, if they are evenly spread; rounded up.
 fn before(segment: &Segment, moment: Moment) -> u64 {
     if moment <= segment.first_at {
         return 0;
@@ -218,8 +217,8 @@ fn rejects(observation: &Observation) -> bool {
     matches!(observation, Observation::Refused | Observation::Unreachable { .. })
 }
 
-/// Kernels limit the rate of ICMP errors (Linux: `net.ipv4.icmp_ratelimit`, one a second): between two rejections of a flow,
-/// silence is a rejection that was not sent.
+/// Kernels limit the rate of ICMP errors (Linux: `net.ipv4.icmp_ratelimit`, one a second). If a flow was rejected at all, its
+/// silence counts as a rejection that was not sent.
 fn rate_limited(segments: &[Segment], rejection: &Observation) -> Vec<Segment> {
     let mut segments = segments.to_vec();
     for segment in &mut segments {
@@ -230,7 +229,7 @@ fn rate_limited(segments: &[Segment], rejection: &Observation) -> Vec<Segment> {
     segments
 }
 
-/// Compares one segment with the expectation, as if control and life were in order.
+/// Compares one segment with the expectation, as if the control worked and both ends were alive.
 #[must_use]
 pub fn classify(expectation: Expectation, segment: &Segment) -> Class {
     let case = Case {
@@ -258,13 +257,13 @@ impl Assessment {
         }
     }
 
-    /// From when on both ends must have been alive for the verdict to count: the start of the series, or of the window.
+    /// The moment from which both ends must have been alive for the verdict to count: the start of the series, or of the window.
     #[must_use]
     pub fn judged_from(&self, window: Moment) -> Moment {
         self.good_since.unwrap_or(window)
     }
 
-    /// Gives the verdict for the step.
+    /// Decides the verdict for the step.
     #[must_use]
     pub fn verdict(&self, expectation: Expectation, around: &Circumstances) -> Verdict {
         let saw = self.last.as_ref().map(|(observation, _)| observation);
@@ -284,7 +283,7 @@ impl Assessment {
         if self.flips.len() > around.reopenings {
             return Verdict { kind: Kind::Mismatched, reason: Reason::Unstable };
         }
-        // Had both ends lived, the flow might have settled yet.
+        // If both ends had been alive, the flow might have settled.
         if !around.settled && around.life != Life::Alive {
             return Verdict { kind: Kind::Inconclusive, reason: Reason::EndNotAlive };
         }
@@ -293,17 +292,17 @@ impl Assessment {
         }
         let late = |from: Moment| around.budget.is_some_and(|budget| from.since(around.accepted) > budget);
         match self.good_since {
-            // Even if fewer attempts lie in the window by now: their times are known better than when it settled.
+            // Fewer attempts may be in the window by now, because their times are known better than when the flow settled.
             Some(from) if around.settled && !late(from) => verdict,
             _ if self.attempts - self.hindered < FEWEST_ATTEMPTS => {
                 let reason = if self.hindered > 0 { Reason::Hindered } else { Reason::NoAttempt };
                 Verdict { kind: Kind::Inconclusive, reason }
             }
-            // It may have been in time: what was seen before proves nothing.
+            // The series may have begun in time: what was seen before it proves nothing.
             Some(_) if self.cut.is_some() => {
                 Verdict { kind: Kind::Inconclusive, reason: self.cut.unwrap_or(Reason::EndNotAlive) }
             }
-            // Nothing ever went against it, and what went as expected was too little.
+            // Nothing went against the expectation, but too little went as expected.
             Some(from) if self.contradictions.is_none() && !late(from) => {
                 Verdict { kind: Kind::Inconclusive, reason: Reason::NoAttempt }
             }
@@ -313,10 +312,10 @@ impl Assessment {
         }
     }
 
-    /// A red needs proof: the ends had the CPU that they need, and the network had its time.
+    /// Makes a mismatch inconclusive unless it is proven: the ends had the CPU that they need, and the network had its time.
     fn proven(&self, verdict: Verdict, expectation: Expectation, around: &Circumstances) -> Verdict {
         let unclear = |reason| Verdict { kind: Kind::Inconclusive, reason };
-        // That a denied flow got through is no fault of its ends. But it may have been denied since, and nobody could see it.
+        // If a denied flow got through, its ends are not at fault. But it may have been denied since, and nobody could see it.
         let ends_may_be_at_fault = !expectation.denies() || verdict.reason == Reason::TooLate;
         let perhaps_denied = expectation.denies() && self.hindered_since >= FEWEST_ATTEMPTS;
         match verdict.kind {
@@ -335,7 +334,7 @@ impl Assessment {
     }
 }
 
-/// A window of which an end got too little CPU for more than this part proves no red.
+/// If an end got too little CPU for more than this part of a window, the window proves no mismatch.
 const MOSTLY: f64 = 0.5;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! The one place where verdicts are decided: a pure function over what was expected, seen, witnessed and controlled.
+//! The truth table of one attempt: a pure function of what was expected, seen, witnessed and controlled.
 //!
-//! The table of its cases stands in [`tests`](self) as data. Two rules stand above it: a nonce that arrived disproves a
-//! deny whatever else happened, and nothing but evidence from living ends proves anything else.
+//! The cases of the table are in [`tests`](self) as data. Two rules come before it. An arrival or an answer disproves a deny, and
+//! an answer proves an allow, whatever else happened. Nothing else counts unless both ends were alive.
 
 use crate::{
     evidence::{life::Life, record::Witness},
@@ -10,21 +10,21 @@ use crate::{
 use flowproof_wire::Observation;
 use serde::{Deserialize, Serialize};
 
-/// What is known of one flow when it is judged.
+/// What is known about one flow when it is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case<'a> {
     /// What the flow must do.
     pub expectation: Expectation,
-    /// What the source saw of the attempt that is judged; `None` when no attempt was decided.
+    /// What the source saw of the attempt that is judged; `None` if no attempt was decided.
     pub saw: Option<&'a Observation>,
     /// What the destination saw of the same nonce.
     pub witness: Witness,
     /// Whether the flow was seen to work without the policies.
     pub control: Control,
-    /// Whether both ends were alive all through the window.
+    /// Whether both ends were alive during the whole window.
     pub life: Life,
-    /// Whether an object of the scenario was in force in this step: without one, a flow that does not work is not blocked
-    /// by a policy of ours.
+    /// Whether an object of the scenario was in force in this step. Without one, a flow that does not work is not blocked by a
+    /// policy of ours.
     pub policed: bool,
 }
 
@@ -36,12 +36,12 @@ pub enum Control {
     Works,
     /// It was tried before any policy and never answered.
     NeverWorked,
-    /// The policies are the cluster's and are never taken away; but others reached the same listener, and the same source
-    /// reached others, in the same family and run.
+    /// The policies are the cluster's and are never removed. But others reached the same listener, and the same source reached
+    /// others, in the same scenario and family.
     EndsWork,
-    /// The policies are the cluster's and are never taken away, and nobody else reached the same listener.
+    /// The policies are the cluster's and are never removed, and nobody else reached the same listener.
     TargetUnseen,
-    /// The policies are the cluster's and are never taken away, and the source reached nobody else.
+    /// The policies are the cluster's and are never removed, and the source reached nobody else.
     SourceUnseen,
 }
 
@@ -51,11 +51,11 @@ pub enum Control {
 pub enum Kind {
     /// What happened is what was expected, and it is proven.
     Matched,
-    /// Denied as expected, but nothing shows that the flow would work otherwise.
+    /// Denied as expected, but nothing shows that the flow works otherwise.
     Unproven,
-    /// Nothing can be said: an error, a lost stream, a dead end.
+    /// Nothing can be said: an error, a lost stream, an end that was not alive.
     Inconclusive,
-    /// The policies leave it open: what happened is told and is neither right nor wrong.
+    /// The policies leave it open: what happened is reported, and is neither right nor wrong.
     Unspecified,
     /// What happened is not what was expected.
     Mismatched,
@@ -67,23 +67,23 @@ pub enum Kind {
 pub enum Reason {
     /// Allowed, and it got through there and back.
     Answered,
-    /// Denied without a word to the source.
+    /// Denied, and the source received nothing.
     Dropped,
-    /// Denied, and the source was told by RST or ICMP.
+    /// Denied, and the source received a refusal: RST or ICMP.
     Rejected,
-    /// Expected to be denied, and it arrived and was answered.
+    /// Expected to be denied; it arrived and was answered.
     NotEnforced,
-    /// Expected to be denied; it arrived, and only the answer was kept back.
+    /// Expected to be denied; it arrived, and only the answer was blocked.
     OnlyAnswerBlocked,
-    /// Expected to be denied, and a TCP handshake was completed before the connection was cut.
+    /// Expected to be denied; a TCP handshake was completed before the connection was cut.
     HandshakeLetThrough,
-    /// Expected to be dropped, and the source was told.
+    /// Expected to be dropped; the source received a refusal.
     RejectedNotDropped,
-    /// Expected to be rejected, and the source heard nothing.
+    /// Expected to be rejected; the source received nothing.
     DroppedNotRejected,
     /// Expected to be allowed; it did not arrive.
     Blocked,
-    /// Expected to be allowed under policies that are never taken away; it did not arrive, though both ends work with others.
+    /// Expected to be allowed under policies that are never removed; it did not arrive, although both ends work with others.
     BlockedLive,
     /// Expected to be allowed; it arrived, and the answer was lost.
     AnswerLost,
@@ -91,33 +91,33 @@ pub enum Reason {
     NeverWorked,
     /// Settled as expected and then flipped.
     Unstable,
-    /// As expected, but later than the budget allows.
+    /// As expected in the end, but later than the budget allows, or too late to settle.
     TooLate,
-    /// As expected, where a known deviation of this network says otherwise: the entry is out of date.
+    /// As expected, although a known deviation of this network says otherwise: the entry is out of date.
     NoLongerDeviates,
     /// Denied, but the same flow never worked without the policy either.
     ControlNeverWorked,
-    /// Under policies that are never taken away nobody reached this listener: nothing shows that it would answer.
+    /// Under policies that are never removed, nobody reached this listener, so nothing shows that it would answer.
     TargetUnseen,
-    /// Under policies that are never taken away this source reached nobody: nothing shows that it could.
+    /// Under policies that are never removed, this source reached nobody, so nothing shows that it could.
     SourceUnseen,
-    /// Expected to be allowed under a policy, but it never worked without it either.
+    /// Expected to be allowed under a policy; it never worked without the policy either.
     AllowNeverWorked,
     /// A DNS server was reached and answered with an error code.
     DnsFailed,
     /// The source could not make the attempt.
     LocalError,
-    /// Something answered with other bytes than ours.
+    /// Something answered with bytes that are not ours.
     Garbled,
-    /// It was answered, but the destination has no record of it: somebody else answers at that address.
+    /// It was answered, but the destination has no record of it: something else answers at that address.
     AnsweredByAnother,
-    /// Nothing went against the expectation, and too few attempts were decided to prove it.
+    /// Nothing went against the expectation, but too few attempts were decided to prove it.
     NoAttempt,
-    /// An end, its listener or its stream was not there all the time.
+    /// An end, its listener or its stream was missing for a time.
     EndNotAlive,
-    /// An end got too little CPU for most of the time, or for all attempts that went against the expectation.
+    /// An end got too little CPU for most of the time, or for the attempts that would have decided it.
     Hindered,
-    /// It did not do what is expected yet, and nothing shows that the network had the time that it takes just now.
+    /// It does not do what is expected yet, and nothing shows that the network had as much time as it needs right now.
     NetworkSlow,
 }
 
@@ -140,7 +140,7 @@ pub fn judge(case: &Case<'_>) -> Verdict {
     }
 }
 
-/// What happened, without a word on whether that is right.
+/// What happened, without a judgment on whether that is right.
 fn seen(case: &Case<'_>) -> Reason {
     use Observation as O;
     if let Some(verdict) = inconclusive(case) {
@@ -202,7 +202,7 @@ fn judge_allow(case: &Case<'_>) -> Verdict {
     }
 }
 
-/// What makes every other finding worthless, in the order in which it is told.
+/// What makes every other finding worthless, in the order in which it is reported.
 fn inconclusive(case: &Case<'_>) -> Option<Verdict> {
     if let Life::Broken(_) = case.life {
         return Some(unclear(Reason::EndNotAlive));

@@ -1,8 +1,8 @@
-//! What observations amount to, for one flow.
+//! What observations show about one flow.
 //!
 //! | module | job |
 //! |---|---|
-//! | `attempt` | the one place where verdicts are decided: the truth table of a single case |
+//! | `attempt` | the truth table: what one attempt shows |
 //! | [`assess`] | whether a flow has settled: what a series of attempts shows |
 //! | `words` | verdicts and reasons in words |
 

@@ -5,7 +5,7 @@ use flowproof_wire::Observation;
 use std::fmt;
 
 impl Reason {
-    /// Says it in one sentence without a full stop.
+    /// Says it in one sentence without a period.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {

@@ -116,8 +116,8 @@ fn without_a_policy_a_flow_that_never_worked_is_a_mismatch() {
     assert_eq!(judge(&case), Verdict { kind: Kind::Mismatched, reason: Reason::NeverWorked });
 }
 
-/// The second promise: whatever else is the case, a broken end never yields *matched* for a deny, and only an arrival or an
-/// answer can yield *mismatched*.
+/// The second promise: whatever else happens, a broken end never yields *matched* for a deny, and only an arrival or an answer
+/// can yield *mismatched*.
 #[test]
 fn a_broken_end_proves_nothing_but_what_arrived() {
     let observations = [

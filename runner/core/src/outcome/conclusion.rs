@@ -1,4 +1,4 @@
-//! What a run amounts to: counts of verdicts, and the conclusion, which has an exit code.
+//! The result of a run: counts of verdicts, and the conclusion, which has an exit code.
 
 use super::{
     Canary, CanaryPair, End, Exit, FlowOutcome, Outcome, ScenarioOutcome, StepOutcome, Watched, What,
@@ -6,7 +6,7 @@ use super::{
 use crate::verdict::{Kind, Reason};
 use serde::{Deserialize, Serialize};
 
-/// How many flows had which verdict.
+/// How many flows got each verdict.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// As expected and proven.
@@ -17,14 +17,14 @@ pub struct Tally {
     pub deviating: usize,
     /// Denied without a working control.
     pub unproven: usize,
-    /// Nothing can be said.
+    /// Nothing can be said about the flow.
     pub inconclusive: usize,
     /// The policies leave it open.
     #[serde(default)]
     pub unspecified: usize,
 }
 
-/// What a run amounts to, worst first; each has an exit code.
+/// The conclusion of a run, worst first; each has an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Conclusion {
@@ -38,14 +38,14 @@ pub enum Conclusion {
     SetUpFailed,
     /// Something is unproven or inconclusive.
     Unclear,
-    /// Nothing was tried.
+    /// No flow was tried, or the policies leave all of them open.
     Nothing,
     /// Everything matched.
     Matched,
 }
 
 impl Conclusion {
-    /// The exit code of a run that amounts to this.
+    /// The exit code of a run with this conclusion.
     #[must_use]
     pub fn exit(self) -> Exit {
         match self {
@@ -95,7 +95,7 @@ impl std::ops::Add for Tally {
 }
 
 impl ScenarioOutcome {
-    /// All its flows, those of the restoration included.
+    /// All its flows, including those of the restoration.
     pub fn flows(&self) -> impl Iterator<Item = (&StepOutcome, &FlowOutcome)> {
         self.steps
             .iter()
@@ -113,7 +113,7 @@ impl ScenarioOutcome {
 }
 
 impl Canary {
-    /// Whether every pair was tried with a working control and none was denied.
+    /// Whether the denied flows of all pairs arrived. False if no pair was tried.
     #[must_use]
     pub fn nothing_enforced(&self) -> bool {
         let open = |pair: &CanaryPair| matches!(pair.reason, Reason::NotEnforced | Reason::OnlyAnswerBlocked);
@@ -133,7 +133,7 @@ impl Outcome {
         self.scenarios.iter().map(ScenarioOutcome::tally).fold(Tally::default(), std::ops::Add::add)
     }
 
-    /// Says what the run amounts to.
+    /// Decides the conclusion of the run.
     #[must_use]
     pub fn conclusion(&self) -> Conclusion {
         let tally = self.tally();

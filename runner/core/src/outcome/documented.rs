@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 pub(crate) mod page;
 
-/// An outcome in which every optional field is there.
+/// An outcome in which every optional field is set.
 fn full() -> Outcome {
     let mut outcome = read(include_str!("read/version-1.json")).expect("it is readable");
     outcome.watch = Some(WatchOutcome {
@@ -124,7 +124,7 @@ fn every_field_of_a_comparison_is_documented_and_no_other() {
 #[test]
 fn every_word_that_a_field_may_have_is_documented() {
     fn words<T: serde::de::DeserializeOwned>() -> Vec<String> {
-        // The message of an unknown variant names all known ones.
+        // The error message for an unknown variant names all known ones.
         let Err(error) = serde_json::from_str::<T>("\"?\"") else { return Vec::new() };
         error.to_string().split('`').skip(1).step_by(2).skip(1).map(str::to_owned).collect()
     }

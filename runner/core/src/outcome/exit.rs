@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// What an exit code says.
+/// What an exit code means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// Everything matched.
@@ -19,12 +19,12 @@ pub enum Exit {
     Nothing,
     /// Policies are accepted and none is enforced.
     NothingEnforced,
-    /// The user ended it; the number is 128 and that of SIGINT, as in a shell.
+    /// The user ended it; the number is 128 plus that of SIGINT, as in a shell.
     Interrupted,
 }
 
 impl Exit {
-    /// All of them, by number.
+    /// All of them, in the order of their numbers.
     pub const ALL: [Self; 8] = [
         Self::Success,
         Self::Mismatched,
@@ -51,7 +51,7 @@ impl Exit {
         }
     }
 
-    /// What it means for a run, in words; commands without flows narrow it in their help.
+    /// What it means for a run, in words. Commands without flows describe it more narrowly in their help.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! The outcome of a run: what every report is made of, and the versioned JSON that `--json` and `--save` write.
 //!
-//! All times are milliseconds; `*_at_ms` count from the start of the run, `*_after_ms` from the moment at which the API
-//! server had accepted the step's change. Names are the scenario's own (logical) names. `docs/results.md` tells every field.
+//! All times are milliseconds; `*_at_ms` count from the start of the run, `*_after_ms` from the moment at which the API server
+//! had accepted the step's change. Names are the scenario's own (logical) names. `docs/results.md` describes every field.
 
 mod conclusion;
 mod exit;
@@ -30,8 +30,8 @@ use serde::{Deserialize, Serialize};
 /// Name of the schema, without its version.
 pub const SCHEMA_NAME: &str = "flowproof.run";
 
-/// Version of the schema. It grows when a field changes its meaning or goes; new fields do not change it. [`read()`] reads all
-/// versions up to this one.
+/// Version of the schema. It grows when a field changes its meaning or is removed; new fields do not change it. [`read()`] reads
+/// all versions up to this one.
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// One execution.
@@ -58,7 +58,7 @@ pub struct Outcome {
     /// The watch, if it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<WatchOutcome>,
-    /// Which known fault the mismatches look like, a line each, when that was asked for.
+    /// Which known fault the mismatches look like, one line each; empty if no diagnosis was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnosis: Vec<String>,
     /// What was left behind, if anything: real names of namespaces and objects.
@@ -78,21 +78,21 @@ pub struct ClusterOutcome {
     pub server: String,
     /// Version of Kubernetes.
     pub version: String,
-    /// Network plugin and version, as far as they can be told.
+    /// Network plugin and version, as far as they are known.
     pub cni: String,
     /// All nodes.
     pub nodes: Vec<NodeOutcome>,
 }
 
 impl ClusterOutcome {
-    /// The version of Kubernetes; `None` of the local cluster, which is none.
+    /// The version of Kubernetes; `None` for the local cluster, which has none.
     #[must_use]
     pub fn kubernetes(&self) -> Option<&str> {
         (self.kind != "local").then_some(self.version.as_str())
     }
 }
 
-/// A node of a run's cluster. What the cluster does not tell is empty.
+/// A node of a run's cluster. What the cluster does not report is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeOutcome {
     /// Its name.
@@ -125,7 +125,7 @@ pub struct CanaryPair {
     pub to: String,
     /// The verdict of the worst of its flows.
     pub verdict: Kind,
-    /// Why.
+    /// Its reason.
     pub reason: Reason,
     /// How long it took until the policy was enforced.
     pub enforced_after_ms: Option<u64>,
@@ -138,22 +138,22 @@ pub struct ScenarioOutcome {
     pub claim: String,
     /// The file.
     pub file: String,
-    /// When it was begun.
+    /// When it began.
     pub started_at_ms: u64,
     /// How long it took, deployment included.
     pub took_ms: u64,
-    /// How far it came.
+    /// How it ended.
     pub end: End,
     /// The steps that were played.
     pub steps: Vec<StepOutcome>,
     /// Denied flows that did not work again after the policies were deleted.
     pub restore: Option<StepOutcome>,
-    /// What was seen of the flows of its last step while something happened, if it was watched.
+    /// What was seen of the flows of its last step during a watch, if it was watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watched: Option<Watched>,
 }
 
-/// How far a scenario came.
+/// How a scenario ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "end", rename_all = "kebab-case")]
 pub enum End {
@@ -170,7 +170,7 @@ pub enum End {
         error: String,
         /// What would help.
         hint: Option<String>,
-        /// The node that it was about, if it was about one.
+        /// The node that the failure is about, if it is about one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         node: Option<String>,
     },
@@ -185,7 +185,7 @@ pub struct StepOutcome {
     pub title: String,
     /// When the API server had accepted its last change.
     pub accepted_at_ms: u64,
-    /// From the change until all flows had settled; `None` when some did not in time.
+    /// From the change until all flows had settled; `None` if some did not in time.
     pub settled_after_ms: Option<u64>,
     /// The capabilities that its flows show, as the scenario says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -209,10 +209,10 @@ pub struct FlowOutcome {
     pub family: Family,
     /// What was expected.
     pub expectation: Expectation,
-    /// Whether the policies say so, because the scenario leaves it to them.
+    /// Whether the expectation comes from the policies, because the scenario leaves it to them.
     #[serde(default)]
     pub by_policy: bool,
-    /// Where that is written: `file:line:column`.
+    /// Where the expectation is written: `file:line:column`.
     pub at: String,
     /// The verdict.
     pub verdict: Kind,
@@ -220,10 +220,10 @@ pub struct FlowOutcome {
     pub reason: Reason,
     /// The reason in words, with the particulars.
     pub text: String,
-    /// Set when a known deviation of the CNI explains a mismatch, which then does not fail the run; the explanation.
+    /// The known deviation of the CNI that explains the result, which then does not fail the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deviation: Option<String>,
-    /// The known fault that explains a mismatch, by name, when a diagnosis was asked for.
+    /// The name of the known fault that explains a mismatch, if a diagnosis was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looks_like: Option<String>,
     /// Everything the verdict rests on.
@@ -253,7 +253,7 @@ pub struct Evidence {
     pub answer_ms: Option<(f64, f64)>,
     /// Node of the source.
     pub source_node: String,
-    /// Node of the destination, when it is a pod.
+    /// Node of the destination, if it is a pod.
     pub destination_node: Option<String>,
     /// Address of the source, as the destination saw it.
     pub seen_from: Option<String>,
@@ -263,21 +263,21 @@ pub struct Evidence {
     pub policies_on_source: Vec<String>,
     /// Policies of the scenario that select the destination, in force in this step.
     pub policies_on_destination: Vec<String>,
-    /// What the policies say of the flow.
+    /// What the policies say about the flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policies_say: Option<PoliciesSay>,
-    /// Where attempts that were not answered died, by the packets that both ends captured; only with `--capture`.
+    /// Where attempts that were not answered died, according to the packets that both ends captured; only with `--capture`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub captured: Option<Captured>,
-    /// How much of the step an end got too little CPU; `None` when both ends had what they need.
+    /// During how much of the step an end got too little CPU; `None` if both ends got what they need.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hindered: Option<HinderedOutcome>,
-    /// Of a flow that did not settle: what shows that the network had the time that it takes just now, or that nothing does.
+    /// For a flow that did not settle: what shows that the network had enough time, or that nothing shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
 }
 
-/// How much of a step an end of a flow got too little CPU.
+/// During how much of a step an end of a flow got too little CPU.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HinderedOutcome {
     /// The part of the step, from 0 to 1.
@@ -286,7 +286,7 @@ pub struct HinderedOutcome {
     pub longest_lag_ms: u64,
 }
 
-/// What the captures of both ends tell of an attempt that was not answered.
+/// What the captures of both ends show about an attempt that was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Captured {
     /// How it ended.
@@ -301,10 +301,10 @@ pub struct Captured {
     pub icmp_code: Option<u8>,
 }
 
-/// What the policies say of a flow, by the text of the API and not by what happened.
+/// What the policies say about a flow, by the text of the API and not by what happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoliciesSay {
-    /// What the flow must do by them; `unspecified` when they leave it open.
+    /// What the flow must do according to them; `unspecified` if they leave it open.
     pub answer: Expectation,
     /// Why, in one clause.
     pub reason: String,

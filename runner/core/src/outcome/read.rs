@@ -1,15 +1,15 @@
-//! Reads saved outcomes of every version so far; an older one is brought up to the present form first.
+//! Reads saved outcomes of every version so far; older ones are converted first.
 
 use super::{Outcome, SCHEMA_NAME, SCHEMA_VERSION};
 use serde_json::{Map, Value, json};
 
-/// Why a text is no saved outcome that can be read.
+/// Why a text is not a saved outcome that can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// It is not JSON, or cut off.
+    /// It is not JSON, or it is cut off.
     #[error("it is not JSON: {0}")]
     NotJson(String),
-    /// It is JSON of something else.
+    /// It is JSON, but not a saved run.
     #[error("it is not a saved run: its \"schema\" is {0}, not \"{SCHEMA_NAME}/N\"")]
     OtherSchema(String),
     /// A later flowproof wrote it.
@@ -20,12 +20,12 @@ pub enum ReadError {
         /// The version that it has.
         found: u32,
     },
-    /// Its schema is known, and something in it does not fit.
+    /// Its schema is known, but its content does not fit.
     #[error("it says that it is a saved run, and is not: {0}")]
     Malformed(String),
 }
 
-/// Reads a saved outcome of any version up to [`SCHEMA_VERSION`]; the result has the present one.
+/// Reads a saved outcome of any version up to [`SCHEMA_VERSION`]; the result has the current one.
 pub fn read(text: &str) -> Result<Outcome, ReadError> {
     let mut value: Value =
         serde_json::from_str(text).map_err(|error| ReadError::NotJson(error.to_string()))?;
@@ -40,7 +40,7 @@ pub fn read(text: &str) -> Result<Outcome, ReadError> {
     serde_json::from_value(value).map_err(|error| ReadError::Malformed(error.to_string()))
 }
 
-/// The text of [`Outcome::schema`] as it is written now.
+/// The current text of [`Outcome::schema`].
 #[must_use]
 pub fn schema() -> String {
     format!("{SCHEMA_NAME}/{SCHEMA_VERSION}")
@@ -55,7 +55,7 @@ fn version(value: &Value) -> Result<u32, ReadError> {
     }
 }
 
-/// Version 1 had names of nodes, and the unusable ones as `name: reason` beside them; it had no arguments.
+/// Converts version 1: it listed nodes by name, the unusable ones separately as `name: reason`, and had no arguments.
 fn from_1(value: &mut Value) {
     let Some(outcome) = value.as_object_mut() else { return };
     outcome.entry("arguments").or_insert_with(|| json!([]));

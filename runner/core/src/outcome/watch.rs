@@ -7,7 +7,7 @@ use crate::{
 use flowproof_wire::Observation;
 use serde::{Deserialize, Serialize};
 
-/// The watch of a run: what happened meanwhile. What it saw stands at each scenario, in [`Watched`].
+/// The watch of a run: what happened during it. What it saw is in the [`Watched`] of each scenario.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchOutcome {
     /// When all flows had settled and the watch began.
@@ -16,7 +16,7 @@ pub struct WatchOutcome {
     pub until_ms: u64,
     /// What ended it.
     pub ended: EndedBy,
-    /// The command that ran meanwhile.
+    /// The command that ran during the watch.
     pub command: Option<CommandOutcome>,
 }
 
@@ -24,7 +24,7 @@ pub struct WatchOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EndedBy {
-    /// Its time was over, its command had ended, and it was stable, as far as that was asked for.
+    /// Everything that was asked for: its time was over, its command had ended, it was stable.
     Conditions,
     /// The user.
     Interrupt,
@@ -39,9 +39,9 @@ pub struct CommandOutcome {
     pub arguments: Vec<String>,
     /// When it was started.
     pub from_ms: u64,
-    /// When it ended; `None` when it had not.
+    /// When it ended; `None` if it had not.
     pub until_ms: Option<u64>,
-    /// Its exit code; `None` when it had not ended, or a signal ended it.
+    /// Its exit code; `None` if it had not ended, or if a signal ended it.
     pub exit_code: Option<i32>,
     /// Why it could not be started.
     pub error: Option<String>,
@@ -54,15 +54,15 @@ pub struct Watched {
     pub from_ms: u64,
     /// When it ended.
     pub until_ms: u64,
-    /// From one attempt of a flow to its next: leaks and gaps are known this well.
+    /// Time from one attempt of a flow to the next, which is the precision of leaks and gaps.
     pub interval_ms: u64,
     /// The flows, one entry per family.
     pub flows: Vec<WatchedFlow>,
-    /// Connections that were kept open all through it, and reopened when they had ended; gaps in them are told, not judged: the
-    /// API does not say that a connection outlives a change of the network.
+    /// Connections that were kept open all the time, and reopened after they had ended. Gaps in them are reported and not judged:
+    /// the API does not say that a connection outlives a change of the network.
     #[serde(default)]
     pub kept: Vec<WatchedFlow>,
-    /// Pods that were started meanwhile, under the policies that were there before them.
+    /// Pods that were started during the watch, under policies that existed before them.
     pub starts: Vec<Start>,
     /// The probers.
     pub probers: Vec<WatchedProber>,
@@ -94,9 +94,9 @@ pub struct StartedFlow {
     pub attempts: u64,
     /// Attempts against the expectation.
     pub against: u64,
-    /// From the pod's first attempt of any flow to the first of this one's final, unbroken series that went as expected: how
-    /// long a denied flow was open, or an allowed one closed. 0 when no attempt went against the expectation, `None` when it
-    /// did not go as expected in the end.
+    /// How long a denied flow was open, or an allowed one closed: from the pod's first attempt of any flow to the start of this
+    /// flow's final, unbroken series that went as expected. 0 if no attempt went against the expectation, `None` if the flow did
+    /// not go as expected in the end.
     pub window_ms: Option<f64>,
 }
 
@@ -113,9 +113,9 @@ pub struct WatchedFlow {
     pub at: String,
     /// Decided attempts.
     pub attempts: u64,
-    /// Lost single attempts of an allowed flow, which make no gap.
+    /// Lost single attempts of an allowed flow, which do not count as a gap.
     pub losses: u64,
-    /// What was not as expected, or not observed, in the order of time.
+    /// What was not as expected, or not observed, by time.
     pub episodes: Vec<Episode>,
     /// How many more episodes there were than are kept.
     pub untold: u64,
@@ -126,9 +126,9 @@ pub struct WatchedFlow {
 pub struct Episode {
     /// What it is.
     pub what: What,
-    /// Start of the first attempt of it; of a hole, its start.
+    /// Start of its first attempt; for a hole, when that began.
     pub from_ms: u64,
-    /// Start of the first attempt after it; the end of the watch when it went on until then.
+    /// Start of the first attempt after it; the end of the watch if it went on until then.
     pub until_ms: u64,
     /// Whether it went on until the end of the watch.
     pub open: bool,
@@ -136,13 +136,13 @@ pub struct Episode {
     pub attempts: u64,
     /// Node of the source.
     pub source_node: String,
-    /// Node of the destination, when it is a pod.
+    /// Node of the destination, if it is a pod.
     pub destination_node: Option<String>,
     /// What the source saw of the last attempt of it; of a kept connection that ended in it, that.
     pub observation: Option<Observation>,
     /// What the destination saw of it.
     pub witness: Option<Witness>,
-    /// Why nothing can be said of a hole.
+    /// For a hole, why nothing can be said.
     pub why: Option<String>,
 }
 
@@ -154,7 +154,7 @@ pub enum What {
     Leak,
     /// An allowed flow did not get through.
     Gap,
-    /// Nobody was there to see: neither good nor bad.
+    /// A hole: nobody was there to see, which is neither good nor bad.
     NotObserved,
 }
 
@@ -165,9 +165,9 @@ pub struct WatchedProber {
     pub workload: String,
     /// Its node.
     pub node: String,
-    /// Longest delay of its own timers, and of its listeners' answers over loopback: large when it got too little CPU.
+    /// Longest delay of its own timers, and of its listeners' answers over loopback: large if it got too little CPU.
     pub longest_lag_ms: u64,
-    /// How often its stream was lost and taken up again.
+    /// How often its stream was lost and resumed.
     pub streams_lost: u64,
     /// How often its pod was replaced or restarted.
     pub replaced: u64,
@@ -188,7 +188,7 @@ impl Watched {
         self.kept.iter().flat_map(|flow| &flow.episodes).filter(|episode| episode.is_cut()).count()
     }
 
-    /// Whether there was any of a kind.
+    /// Whether there was an episode of a kind.
     #[must_use]
     pub fn any(&self, what: What) -> bool {
         self.episodes(what).next().is_some()

@@ -1,4 +1,4 @@
-//! `docs/results.md`, and what the tests that keep it equal to the code read of it and of JSON.
+//! Reads `docs/results.md` and JSON for the tests that keep the page equal to the code.
 
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ pub fn paths(value: &Value, at: &str, found: &mut BTreeSet<String>) {
         Value::Object(fields) if !at.ends_with("observation") => {
             for (name, value) in fields {
                 let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
-                // A step of the restoration is a step.
+                // `restore` has the fields of any other step.
                 if !path.ends_with("restore") {
                     paths(value, &path, found);
                 }

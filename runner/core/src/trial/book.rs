@@ -1,4 +1,4 @@
-//! What is known of a lane: its probers' lives, and the record of every flow that was ever tried in it.
+//! What is known about a lane: the lives of its probers, and the record of every flow that was ever tried in it.
 
 use super::{
     chronicle::{Chronicle, Ends, Witnesses},
@@ -30,10 +30,10 @@ use std::{
 
 /// How many of the last attempts are looked at in captures.
 const LOOKED_AT: u64 = 5;
-/// How long before the last of them the first one started at the earliest.
+/// The first of these attempts is taken to begin at most this long before the last one.
 const STRETCH: Duration = Duration::from_secs(10);
 
-/// A server that was slow is taken to be so for this long: a step's time to settle, and the restoration after it.
+/// A server that was slow counts as slow for this long: a step's time to settle, and the restoration after it.
 const SLOW_FOR: Duration = Duration::from_secs(60);
 
 /// The state of a lane, fed by the news of its links.
@@ -53,7 +53,7 @@ pub struct Book {
 struct Capturing {
     /// Number of the next sighting.
     next: u64,
-    /// Since when none is missing.
+    /// Since when no sighting is missing.
     whole_since: Moment,
 }
 
@@ -62,7 +62,7 @@ struct Capturing {
 pub struct Prober {
     /// The workload that it plays.
     pub workload: Workload,
-    /// Name servers and search list, once it said hello.
+    /// Name servers and search list, once it has said hello.
     pub resolver: Option<(Vec<IpAddr>, Vec<String>)>,
     /// Why its pod is gone for good, if it is.
     pub gone: Option<String>,
@@ -75,15 +75,15 @@ pub struct Prober {
     heard_at: Moment,
     dropped: u64,
     longest_lag: Duration,
-    /// When it got too little CPU, the last times only.
+    /// When it got too little CPU; only the last times are kept.
     hindered: Hindered,
     streams_lost: u64,
     restarts: u64,
-    /// `None` when it does not capture.
+    /// `None` if it does not capture.
     capturing: Option<Capturing>,
 }
 
-/// A planned flow and what is known of it.
+/// A planned flow and what is known about it.
 #[derive(Debug)]
 pub struct Tracked {
     /// The plan.
@@ -94,12 +94,12 @@ pub struct Tracked {
     connection: Connection,
     /// The prober that tries it.
     source: Option<usize>,
-    /// The probers to which it leads, with their listeners. A pod that starts again gets another prober: what was tracked
-    /// before stays with the old one.
+    /// The probers to which it leads, with their listeners. A pod that starts again gets another prober; what was tracked before
+    /// stays with the old one.
     witnesses: Vec<(usize, Listener)>,
 }
 
-/// Names a tracked flow of a book.
+/// Identifies a tracked flow of a book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(usize);
 
@@ -135,8 +135,8 @@ impl Witnesses for EndsOf<'_> {
 }
 
 impl Prober {
-    /// Notes that it was late by this much at some time since the report before, which may be long ago: it could not be sent
-    /// while the stream was lost.
+    /// Notes that its timer was late by this much at some time since the previous report. That may be long ago, because no report
+    /// comes while the stream is lost.
     fn was_late(&mut self, before: Option<Moment>, at: Moment, lag: Duration) {
         if lag < STARVED {
             return;
@@ -147,8 +147,8 @@ impl Prober {
 }
 
 impl Book {
-    /// Adds a prober; its index is the one that its news must carry. A workload whose pod was replaced gets another one; the
-    /// old one's record stays.
+    /// Adds a prober and returns its index, which its news must carry. A workload whose pod was replaced gets another prober; the
+    /// record of the old one stays.
     pub fn add_prober(&mut self, workload: Workload) -> usize {
         let index = self.probers.len();
         let witness = self.witness();
@@ -173,12 +173,12 @@ impl Book {
         index
     }
 
-    /// The probers that play the workloads now.
+    /// The probers that currently play the workloads.
     pub fn current(&self) -> impl Iterator<Item = &Prober> {
         self.index.values().map(|index| &self.probers[*index])
     }
 
-    /// The prober that plays a workload now.
+    /// The prober that currently plays a workload.
     pub fn prober(&self, workload: &Workload) -> Option<&Prober> {
         self.index.get(workload).map(|index| &self.probers[*index])
     }
@@ -198,7 +198,7 @@ impl Book {
         key
     }
 
-    /// Has an established flow get a new connection when its own has ended. Must be said before it is tried.
+    /// Lets an established flow get a new connection after its own has ended. Must be called before the flow is tried.
     pub fn reopen(&mut self, key: Key) {
         self.flows[key.0].connection = Connection::Reopened;
     }
@@ -263,7 +263,7 @@ impl Book {
         let prober = &mut self.probers[index];
         prober.life.alive(heard.steady, heard.at);
         let before = (prober.heard_at != Moment(i64::MIN)).then_some(prober.heard_at);
-        // A report that is only a part says no more than the last whole one.
+        // A partial report carries the time of the last complete one.
         prober.heard_at = prober.heard_at.max(heard.at);
         prober.dropped = heard.dropped;
         prober.longest_lag = prober.longest_lag.max(heard.lag);
@@ -298,7 +298,7 @@ impl Book {
         }
     }
 
-    /// How a flow stands after the attempts of a window.
+    /// What the attempts of a window show about a flow.
     pub fn assess(&self, key: Key, expectation: Expectation, window: Window, hold: Duration) -> Assessment {
         let tracked = &self.flows[key.0];
         let segments = tracked.record.segments(window.from, window.to, self.heard(tracked));
@@ -307,8 +307,8 @@ impl Book {
         assess(expectation, &segments, alive_since, &self.hindered(key, window.from), hold)
     }
 
-    /// The packets of attempts in a window that were not answered, the last ones, and whether they are all; `None` when there
-    /// is no capture. Of a flow that has settled only the last attempts count.
+    /// The packets of the last attempts in a window that were not answered, and whether they are all. `None` if there is no
+    /// capture or no such attempt. If the flow has settled, only the very last attempts count.
     pub fn captured(&self, key: Key, window: Window, settled: bool) -> Option<(Trace, Coverage)> {
         let tracked = &self.flows[key.0];
         let source = self.probers[tracked.source?].capturing?;
@@ -327,7 +327,7 @@ impl Book {
         let looked_at = last.attempts.min(LOOKED_AT);
         let from = Attempt(last.last.0 - (looked_at as u32 - 1));
         let mut trace = self.traces.furthest(tracked.id, from, last.last)?;
-        // A proxy in between makes a SYN of its own.
+        // A proxy in between sends a SYN of its own, so the destination's capture may not know this attempt.
         trace.destination.request |= last.witness == Witness::Arrived;
         let witnesses = tracked.witnesses.iter().map(|(prober, _)| self.probers[*prober].capturing);
         let all: Option<Vec<Capturing>> = witnesses.collect();
@@ -346,7 +346,7 @@ impl Book {
         Some((trace, coverage))
     }
 
-    /// When an end of a flow got too little CPU, from a moment on.
+    /// When an end of a flow got too little CPU, from a moment on; all the time if its server is too slow.
     fn hindered(&self, key: Key, from: Moment) -> Hindered {
         let mut hindered = Hindered::default();
         if let Some(slowest) = self.slow_server(key, from) {
@@ -357,25 +357,25 @@ impl Book {
         hindered
     }
 
-    /// How much of the time between two moments an end of a flow got too little CPU.
+    /// During how much of the time between two moments an end of a flow got too little CPU.
     pub fn hindrance(&self, key: Key, from: Moment, to: Moment) -> Hindrance {
         self.hindered(key, from).over(from, to)
     }
 
     /// The probers that can say whether an end of a flow got too little CPU. A server that is not a prober (the cluster's DNS)
-    /// cannot say so itself; all the others can.
+    /// cannot say so itself, so all probers of the lane count.
     fn telling_ends(&self, key: Key) -> impl Iterator<Item = &Prober> {
         let has_witness = !self.flows[key.0].witnesses.is_empty();
         let others = self.probers.iter().filter(move |_| !has_witness);
         self.ends(key).map(|(prober, _)| prober).chain(others)
     }
 
-    /// The longest time that the target of a flow took to answer anybody of the lane, from [`SLOW_FOR`] before a moment on, if it is a
-    /// server without a prober and took so long that other answers may come too late: it has more to do than it gets CPU for, and
-    /// its silence proves nothing.
+    /// The longest time that a slow server took to answer anybody of the lane, from [`SLOW_FOR`] before a moment on. `None` if
+    /// the target of the flow has a prober, or if it answered in time. A server is slow if other answers may come too late: it
+    /// has more to do than it gets CPU for, so its silence proves nothing.
     ///
-    /// Only answers over UDP count. A TCP handshake that a policy has dropped is repeated after a second, and its answer is as late
-    /// on an idle machine.
+    /// Only answers over UDP count. A TCP handshake that a policy has dropped is repeated after a second, so its answer is as
+    /// late on an idle machine.
     pub fn slow_server(&self, key: Key, from: Moment) -> Option<Duration> {
         let this = &self.flows[key.0];
         if !this.witnesses.is_empty() {
@@ -400,14 +400,14 @@ impl Book {
         self.ends(key).map(|(prober, _)| &prober.workload)
     }
 
-    /// Name servers and search list of every workload whose prober said hello.
+    /// Name servers and search list of every workload whose prober has said hello.
     pub fn resolvers(&self) -> BTreeMap<Workload, (Vec<IpAddr>, Vec<String>)> {
         self.current()
             .filter_map(|prober| Some((prober.workload.clone(), prober.resolver.clone()?)))
             .collect()
     }
 
-    /// Since when all ends of a flow have been alive without a break until a moment.
+    /// Since when all ends of a flow have been alive without a break until a moment; `None` if one of them was not alive then.
     fn alive_since(&self, key: Key, to: Moment) -> Option<Moment> {
         self.ends(key)
             .map(|(prober, listener)| prober.life.alive_since(listener, to))
@@ -425,7 +425,7 @@ impl Book {
         answered.map(|segment| segment.attempts).sum::<u64>() >= times
     }
 
-    /// When the first attempt of a flow that was tracked anew began.
+    /// When the first attempt of a newly tracked flow began.
     pub fn first_attempt(&self, key: Key) -> Option<Moment> {
         let tracked = &self.flows[key.0];
         let all =
@@ -438,7 +438,7 @@ impl Book {
         heard.min().map_or(Heard::NoWitness, Heard::Until)
     }
 
-    /// Until when both ends of a flow have been heard.
+    /// The moment until which both ends of a flow have been heard.
     pub fn heard_until(&self, key: Key) -> Moment {
         let tracked = &self.flows[key.0];
         let source = tracked.source.map_or(Moment(i64::MIN), |prober| self.probers[prober].heard_at);
@@ -448,8 +448,8 @@ impl Book {
         }
     }
 
-    /// Whether all ends of a flow were alive from one moment to another, the listeners at its destination included, and their
-    /// records are whole.
+    /// Whether all ends of a flow, including the listeners at its destination, were alive from one moment to another, and their
+    /// records are complete.
     pub fn life(&self, key: Key, from: Moment, to: Moment) -> Life {
         let hole = self.ends(key).find(|(prober, _)| prober.dropped > 0);
         match (self.ends_alive(key, from, to), hole) {
@@ -460,7 +460,7 @@ impl Book {
         }
     }
 
-    /// Whether all ends of a flow were alive from one moment to another, the listeners at its destination included.
+    /// Whether all ends of a flow, including the listeners at its destination, were alive from one moment to another.
     pub fn ends_alive(&self, key: Key, from: Moment, to: Moment) -> Life {
         for (prober, listener) in self.ends(key) {
             let workload = &prober.workload;
@@ -475,7 +475,7 @@ impl Book {
         Life::Alive
     }
 
-    /// Takes the segments of a flow that were decided and started by a moment into its chronicle, and forgets them.
+    /// Takes those segments of a flow into its chronicle that are decided and were started by a moment, and forgets them.
     pub fn follow(&mut self, key: Key, chronicle: &mut Chronicle, to: Moment, ends: &Ends) {
         let tracked = &self.flows[key.0];
         let (heard, to) = (self.heard(tracked), Last::StartedBy(to));
@@ -489,12 +489,12 @@ impl Book {
         }
     }
 
-    /// The instance of every workload's present prober, of those that said hello.
+    /// The instance of the prober that currently plays each workload, if the prober has said hello.
     pub fn instances(&self) -> BTreeMap<Workload, u64> {
         self.current().filter_map(|prober| Some((prober.workload.clone(), prober.instance?))).collect()
     }
 
-    /// Takes all that was decided of a flow until a moment out of its record.
+    /// Returns everything that was decided about a flow until a moment, and empties its record.
     pub fn harvest(&mut self, key: Key, until: Moment) -> Vec<Segment> {
         let tracked = &self.flows[key.0];
         let segments = tracked.record.segments(Moment(i64::MIN), Last::StartedBy(until), self.heard(tracked));
@@ -507,17 +507,17 @@ impl Book {
         self.current().filter(|prober| prober.gone.is_some()).map(|prober| prober.workload.clone()).collect()
     }
 
-    /// The longest lag of all probers; `None` when none was heard.
+    /// The longest lag of all probers; `None` if there are no probers.
     pub fn longest_lag(&self) -> Option<Duration> {
         self.probers.iter().map(|prober| prober.longest_lag).max()
     }
 
-    /// Measures the lags of all probers from now on.
+    /// Measures the lags of all probers anew from now on.
     pub fn forget_lags(&mut self) {
         self.probers.iter_mut().for_each(|prober| prober.longest_lag = Duration::ZERO);
     }
 
-    /// What is told of a workload's probers after a watch: longest lag, lost streams, replacements.
+    /// What reports say about a workload's probers after a watch: longest lag, lost streams, replacements.
     pub fn hardships(&self, workload: &Workload) -> (Duration, u64, u64) {
         let of = self.probers.iter().filter(|prober| prober.workload == *workload);
         let lived = of.fold((Duration::ZERO, 0, 0), |(lag, lost, replaced), prober| {
@@ -531,7 +531,7 @@ impl Book {
         self.ends(key).find_map(|(prober, _)| Some(format!("{}: {}", prober.workload, prober.gone.as_ref()?)))
     }
 
-    /// The probers at the ends of a flow; those of its destination with the listener that it leads to.
+    /// The probers at the ends of a flow. Those of its destination come with the listener that the flow leads to.
     fn ends(&self, key: Key) -> impl Iterator<Item = (&Prober, Option<Listener>)> {
         let Tracked { source, witnesses, .. } = &self.flows[key.0];
         let source = source.iter().map(|prober| (*prober, None));
@@ -539,7 +539,7 @@ impl Book {
         source.chain(witnesses).map(|(prober, listener)| (&self.probers[prober], listener))
     }
 
-    /// The first prober that is not ready to be used, and why; `None` when all are attached and all listeners alive.
+    /// Says which prober is not ready to be used, and why: the first one. `None` if all are attached and all listeners are alive.
     pub fn not_ready(&self) -> Option<String> {
         self.current().find_map(|prober| {
             let workload = &prober.workload;

@@ -1,4 +1,4 @@
-//! What a step changed, kept for the question whether the change itself let a flow through.
+//! What a step changed, kept to find out whether the change itself let a flow through.
 
 use super::state::State;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-/// The changes of a step, and the state that they were made in.
+/// The changes of a step, and the state before them.
 #[derive(Debug)]
 pub struct Changed<'a> {
     changes: &'a [Change],

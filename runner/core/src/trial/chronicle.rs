@@ -9,19 +9,19 @@ use crate::{
 use flowproof_wire::{Attempt, Observation};
 use std::time::Duration;
 
-/// Most episodes that are kept of a flow, and of all flows of a watch; further ones are counted. A network that flaps for hours
-/// makes a file of a few megabytes, and no more.
+/// Most episodes that are kept per flow, and for all flows of a watch together; further ones are counted. A network that flaps
+/// for hours makes a file of a few megabytes, and no more.
 pub const MOST_EPISODES: usize = 200;
 const MOST_EPISODES_TOGETHER: usize = 5_000;
 const FEWEST_EPISODES: usize = 5;
 
-/// How many episodes of each flow are kept when a watch follows so many, or keeps so many connections.
+/// How many episodes of each flow are kept if a watch follows this many flows, or keeps this many connections.
 #[must_use]
 pub fn episodes_each(flows: usize) -> usize {
     (MOST_EPISODES_TOGETHER / flows.max(1)).clamp(FEWEST_EPISODES, MOST_EPISODES)
 }
 
-/// What is known of the ends of a flow between two moments.
+/// What is known about the ends of a flow between two moments.
 pub trait Witnesses {
     /// Whether they were alive.
     fn life(&self, from: Moment, to: Moment) -> Life;
@@ -30,19 +30,19 @@ pub trait Witnesses {
     fn unhindered(&self, from: Moment, to: Moment) -> Life;
 }
 
-/// Attempts further apart than this many intervals leave a hole, if it is also longer than [`SHORTEST_HOLE`].
+/// A pause between attempts of more than this many intervals leaves a hole, if it is also longer than [`SHORTEST_HOLE`].
 const INTERVALS_IN_A_HOLE: u32 = 3;
 
-/// A pause in the trying that is shorter than this says nothing of the prober.
+/// A pause between attempts that is shorter than this says nothing about the prober.
 const SHORTEST_HOLE: Duration = Duration::from_millis(500);
 
-/// What a flow did, as far as its segments were taken in.
+/// What a flow did, according to the segments that were taken in.
 #[derive(Debug)]
 pub struct Chronicle {
     expectation: Expectation,
     interval: Duration,
     most_episodes: usize,
-    /// Its attempts go over one connection: an end of that is no lost packet.
+    /// Whether its attempts use one connection: the end of that connection is not a lost packet.
     one_connection: bool,
     seen_until: Moment,
     cursor: Option<Attempt>,
@@ -59,7 +59,7 @@ pub struct Chronicle {
 pub struct Ends {
     /// Node of the source.
     pub source_node: String,
-    /// Node of the destination, when it is a pod.
+    /// Node of the destination, if it is a pod.
     pub destination_node: Option<String>,
 }
 
@@ -70,7 +70,7 @@ enum State {
 }
 
 impl Chronicle {
-    /// Begins at a moment at which the flow was as expected.
+    /// Begins at a moment when the flow was as expected.
     #[must_use]
     pub fn new(expectation: Expectation, interval: Duration, from: Moment, most_episodes: usize) -> Self {
         Self {
@@ -89,14 +89,14 @@ impl Chronicle {
         }
     }
 
-    /// Follows a flow whose attempts go over one connection: that it ended is told, even if the next one works.
+    /// Follows a flow whose attempts use one connection: the end of it is reported, even if the next attempt works.
     #[must_use]
     pub fn of_one_connection(mut self) -> Self {
         self.one_connection = true;
         self
     }
 
-    /// The last attempt that was taken in: segments are wanted from the one behind it.
+    /// The last attempt that was taken in; segments are wanted from the next one on.
     #[must_use]
     pub fn cursor(&self) -> Option<Attempt> {
         self.cursor
@@ -117,7 +117,7 @@ impl Chronicle {
         }
     }
 
-    /// From now on the attempts of a new prober come, whose numbers begin anew.
+    /// From now on the attempts come from a new prober, and their numbers begin anew.
     pub fn replaced(&mut self) {
         self.cursor = None;
     }
@@ -151,7 +151,7 @@ impl Chronicle {
         }
     }
 
-    /// What a segment is: as expected, an episode, or nothing that can be said, with the reason.
+    /// Decides what a segment is: as expected, an episode, or unknown, with the reason.
     fn judge(&self, segment: &Segment, witnesses: &impl Witnesses) -> Result<Option<What>, String> {
         let proven = |life: Life, what| match life {
             Life::Alive => Ok(what),
@@ -159,7 +159,7 @@ impl Chronicle {
         };
         let (from, to) = (segment.first_at, segment.last_at);
         match (classify(self.expectation, segment), self.expectation.denies()) {
-            // What was answered needs no witness that was alive, and what got through happened.
+            // What got through did happen, whether the ends were alive or not.
             (Class::Good, false) => Ok(None),
             (Class::Bad, true) => Ok(Some(What::Leak)),
             (Class::Good, true) => proven(witnesses.life(from, to), None),
@@ -211,7 +211,7 @@ impl Chronicle {
     fn close(&mut self, mut episode: Episode, at: Moment, open: bool) {
         episode.until_ms = ms(at);
         episode.open = open;
-        // A network may lose a packet without any policy being wrong.
+        // A network may lose a packet although no policy is wrong.
         let one_packet = !(self.one_connection && episode.is_cut());
         if episode.what == What::Gap && episode.attempts == 1 && !open && one_packet {
             self.losses += 1;
@@ -223,7 +223,7 @@ impl Chronicle {
             return;
         }
         self.untold += 1;
-        // What the flow did is worth more than that it was not seen.
+        // What the flow did is worth more than a time when it was not observed.
         let hole = self.episodes.iter().rposition(|kept| kept.what == What::NotObserved);
         if let (Some(hole), true) = (hole, episode.what != What::NotObserved) {
             self.episodes.remove(hole);
@@ -231,7 +231,7 @@ impl Chronicle {
         }
     }
 
-    /// Ends the watch of the flow: what has not ended is open; a time from which nothing came is a hole.
+    /// Ends the watch of the flow. What has not ended is open; a time at the end without attempts is a hole.
     #[must_use]
     pub fn end(mut self, at: Moment, ends: &Ends, witnesses: &impl Witnesses) -> Told {
         let heard = self.seen_until + (self.interval * INTERVALS_IN_A_HOLE).max(SHORTEST_HOLE);
@@ -250,7 +250,7 @@ impl Chronicle {
     }
 }
 
-/// What a chronicle tells in the end; as in [`crate::outcome::WatchedFlow`].
+/// What a chronicle reports in the end; as in [`crate::outcome::WatchedFlow`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
     /// Decided attempts.

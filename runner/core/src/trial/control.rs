@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-/// How often a flow must be answered before the wait for it ends. One answer is a control.
+/// How often a flow must be answered before the wait for it ends. One answer is enough for a control.
 const ANSWERS: u64 = 2;
 
 /// The flows of a scenario in the book, by family.
@@ -24,7 +24,7 @@ pub type Keys<'a> = BTreeMap<(&'a Flow, Family), Key>;
 #[derive(Debug, Clone, Default)]
 pub struct Controls<'a>(BTreeMap<(&'a Flow, Family), Control>);
 
-/// Flows of a lane that were answered since everything was deleted there: a control for the scenario that comes next.
+/// Flows of a lane that were answered since everything was deleted there: they are the control for the next scenario.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proven {
     flows: BTreeSet<(Flow, Family)>,
@@ -42,14 +42,14 @@ impl Proven {
         Self { flows, slowest: slowest_answer(book, keys).unwrap_or_default() }
     }
 
-    /// The flows that nothing is known of yet.
+    /// The flows about which nothing is known yet.
     #[must_use]
     pub fn others<'a>(&self, keys: &Keys<'a>) -> Keys<'a> {
         let unknown = |(flow, family): &(&Flow, Family)| !self.flows.contains(&((*flow).clone(), *family));
         keys.iter().filter(|(flow, _)| unknown(flow)).map(|(flow, key)| (*flow, *key)).collect()
     }
 
-    /// Longest time that an answer took, over these and the flows of the record.
+    /// Longest time that an answer took, over these flows and those of the record.
     #[must_use]
     pub fn slowest_with(&self, book: &Book, keys: &Keys<'_>) -> Option<Duration> {
         let here = (!self.flows.is_empty()).then_some(self.slowest);
@@ -57,7 +57,7 @@ impl Proven {
     }
 }
 
-/// The wait for the flows of a scenario to work before any policy is there.
+/// The wait for the flows of a scenario to work before any policy exists.
 #[derive(Debug)]
 pub struct Trying {
     begun: Moment,
@@ -66,12 +66,12 @@ pub struct Trying {
     progress: Moment,
 }
 
-/// How the controls stand.
+/// How far the controls have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stand {
-    /// So many flows work; go on.
+    /// This many flows work; go on waiting.
     Wait(usize),
-    /// So many flows work, and the others had their time.
+    /// This many flows work, and the others had their time.
     Done(usize),
 }
 
@@ -82,7 +82,8 @@ impl Trying {
         Self { begun, working: 0, progress: begun }
     }
 
-    /// Looks at all flows: done when all were answered, or when none began to work for as long as a flow may take to settle.
+    /// Looks at all flows. Done if all were answered; if the time to settle is over, and no further flow began to work for a
+    /// third of it; or if the patience is over.
     pub fn look(&mut self, now: Moment, book: &Book, keys: &Keys<'_>, limits: &Limits) -> Stand {
         let window = Window { from: self.begun, to: Last::StartedBy(Moment::END) };
         let working = keys.values().filter(|key| book.worked(**key, window, ANSWERS)).count();
@@ -100,7 +101,7 @@ impl Trying {
 }
 
 impl<'a> Controls<'a> {
-    /// Reads them from what happened since a moment; what was proven before needs no answer again.
+    /// Reads them from what happened since a moment. Flows that were proven before need no other answer.
     #[must_use]
     pub fn read(book: &Book, keys: &Keys<'a>, from: Moment, proven: &Proven) -> Self {
         let window = Window { from, to: Last::StartedBy(Moment::END) };
@@ -112,7 +113,7 @@ impl<'a> Controls<'a> {
         Self(keys.iter().map(control).collect())
     }
 
-    /// The control of a flow; one that was not tried never worked.
+    /// The control of a flow; one that was not tried counts as one that never worked.
     #[must_use]
     pub fn of(&self, flow: &Flow, family: Family) -> Control {
         self.0.get(&(flow, family)).copied().unwrap_or(Control::NeverWorked)
@@ -130,8 +131,8 @@ fn slowest_answer(book: &Book, keys: &Keys<'_>) -> Option<Duration> {
     keys.values().filter_map(|key| book.flow(*key).record.longest_answer()).max()
 }
 
-/// What stands for the control of a flow under policies that are never taken away: each of its ends was seen to work with
-/// another one, in this scenario and family. See `docs/decisions/0015-live-policies-have-two-half-controls.md`.
+/// What replaces the control of a flow under policies that are never removed: each of its ends was seen to work with another one,
+/// in this scenario and family. See `docs/decisions/0015-live-policies-have-two-half-controls.md`.
 #[must_use]
 pub fn live_control(book: &Book, keys: &Keys<'_>, key: Key, from: Moment) -> Control {
     let this = &book.flow(key).planned;

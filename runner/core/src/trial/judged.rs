@@ -1,4 +1,4 @@
-//! From the record to the outcome of a step: for each flow the verdict, the words, and everything they rest on.
+//! From the record to the outcome of a step: the verdict of each flow, its words, and everything that they rest on.
 
 use super::{
     book::{Book, Key, Window},
@@ -57,20 +57,20 @@ pub struct Ground<'a> {
     pub limits: &'a Limits,
 }
 
-/// A flow that is judged, with what was found out about it.
+/// A flow that is judged, and what is known about it.
 struct Judged<'a> {
     done: &'a Done<'a>,
     awaited: &'a Awaited<'a>,
     control: Control,
     /// From the moment at which the change was accepted, or the first attempt of a new pod, to the last attempt that is judged.
     window: Window,
-    /// Latest time to enforcement; nothing at all for the first attempts of a new pod.
+    /// Latest time to enforcement; zero for the first attempts of a new pod.
     budget: Option<Duration>,
     /// Whether the window begins with the first attempt of a new pod.
     from_start: bool,
-    /// How much of the step an end got too little CPU.
+    /// During how much of the step an end got too little CPU.
     hindrance: Hindrance,
-    /// How long its target took to answer, if that is a server that is too slow.
+    /// How long its target took to answer, if the target is a server that is too slow.
     slow_server: Option<Duration>,
 }
 
@@ -110,7 +110,7 @@ pub fn flow(done: &Done<'_>, awaited: &Awaited<'_>, ground: &Ground<'_>) -> Flow
     };
     let expectation = awaited.expectation;
     let assessment = book.assess(awaited.key, expectation, window, done.hold);
-    // At the end of the step the ends may not have told yet of all that had happened by then.
+    // At the end of the step, the ends may not have reported everything that had happened by then.
     let settled = awaited.settled || assessment.settled(done.hold);
     let from = assessment.judged_from(window.from);
     let until = assessment.until.filter(|_| settled).map_or(done.ended, |(at, _)| at);
@@ -125,7 +125,7 @@ pub fn flow(done: &Done<'_>, awaited: &Awaited<'_>, ground: &Ground<'_>) -> Flow
         life: life.clone(),
         policed: !done.policies.is_empty(),
         settled,
-        // Asking takes longer than judging, and most flows never flip.
+        // This takes longer than judging, and most flows never flip.
         reopenings: done.changed.as_ref().filter(|_| !assessment.flips.is_empty()).map_or(0, reopenings),
         budget: judged.budget,
         accepted: window.from,
@@ -136,7 +136,7 @@ pub fn flow(done: &Done<'_>, awaited: &Awaited<'_>, ground: &Ground<'_>) -> Flow
         },
     };
     let mut verdict = assessment.verdict(expectation, &around);
-    // A fault only suggests what the network does; an entry that names flows says it.
+    // An entry with a fault only suggests what the network does; an entry that names flows states it.
     let named = |known: &Known<'_>| known.entry.fault().is_none();
     if awaited.known.as_ref().is_some_and(named) && verdict.kind == Kind::Matched {
         verdict = Verdict { kind: Kind::Mismatched, reason: Reason::NoLongerDeviates };
@@ -282,7 +282,7 @@ fn evidence(ground: &Ground<'_>, judged: &Judged<'_>, assessment: &Assessment, l
     }
 }
 
-/// What captures tell of the attempts of a window that were not answered; `None` without captures.
+/// What captures show about the attempts of a window that were not answered; `None` without captures.
 #[must_use]
 pub fn captured(book: &Book, site: &Site, key: Key, window: Window, settled: bool) -> Option<Captured> {
     let (trace, coverage) = book.captured(key, window, settled)?;
@@ -313,7 +313,7 @@ pub fn captured(book: &Book, site: &Site, key: Key, window: Window, settled: boo
     })
 }
 
-/// What the policies say, as reports tell it.
+/// What the policies say, as reports show it.
 #[must_use]
 pub fn says(finding: &Finding, site: &Site) -> PoliciesSay {
     let rules = finding.reason.iter().flat_map(Derivation::deciding_rules).map(ToString::to_string);
@@ -324,7 +324,7 @@ pub fn says(finding: &Finding, site: &Site) -> PoliciesSay {
     }
 }
 
-/// The pod at the other end, when there is exactly one.
+/// The pod at the other end, if there is exactly one.
 fn destination<'a>(
     flow: &'a Flow,
     mut witnesses: impl Iterator<Item = &'a Workload>,

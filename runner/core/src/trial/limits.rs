@@ -27,14 +27,14 @@ impl From<&Scenario> for Subject {
     }
 }
 
-/// The limits that hold for a step just now.
+/// The limits that hold for a step right now.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// How long flows may take to settle after a change of policies, and to work in the control.
     pub settle: Duration,
     /// The same after a change of labels.
     pub settle_labels: Duration,
-    /// How long a step waits at most while nothing shows that the network had its time ([`super::pulse`]).
+    /// How long a step waits at most while nothing shows that the network has had enough time ([`super::pulse`]).
     pub patience: Duration,
     /// How long a flow must have gone as expected before it counts as settled.
     pub hold: Duration,
@@ -61,15 +61,15 @@ impl Limits {
         if self.nothing_enforced { limit.min(SETTLE_WHEN_NOTHING_IS_ENFORCED) } else { limit }
     }
 
-    /// How long flows may take to settle as long as nothing shows that the network had its time.
+    /// How long flows may take to settle as long as nothing shows that the network has had enough time.
     #[must_use]
     pub fn patience(&self, subject: Subject) -> Duration {
         let settle = self.settle(subject);
         if self.nothing_enforced { settle } else { self.patience.max(settle) }
     }
 
-    /// How long a step is held in which nothing visibly changes: twice the time that enforcement was seen to take in this run,
-    /// but not most of the time that there is to settle.
+    /// How long a step in which nothing visibly changes is held: twice the time that enforcement was seen to take in this run,
+    /// but at most half of the time to settle.
     #[must_use]
     pub fn quiet_hold(&self, subject: Subject) -> Duration {
         let slowest = match subject {

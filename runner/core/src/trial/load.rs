@@ -1,6 +1,6 @@
-//! How many lanes are played side by side: as many as the cluster bears, by how quickly it answers.
+//! How many lanes are played side by side: as many as the cluster can bear, judging by how quickly it answers.
 //!
-//! Six lanes at once on two shared cores make the network slow that they measure.
+//! Six lanes at once on two shared cores slow down the network that they measure.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ pub struct Answers {
     pub lag: Option<Duration>,
 }
 
-/// An answer that takes up to this many times what it took alone lets one more lane in.
+/// If answers take at most this many times as long as they took alone, one more lane is let in.
 const STILL_QUICK: f64 = 1.5;
-/// One that takes longer than this many times takes one lane away.
+/// If they take more than this many times as long, one lane is taken away.
 const TOO_SLOW: f64 = 3.0;
 
-/// What is quicker than this is quick, whatever it was alone.
+/// What is quicker than this is quick, however long it took alone.
 const QUICK_START: Duration = Duration::from_secs(4);
 const QUICK_ENFORCEMENT: Duration = Duration::from_secs(1);
 const QUICK_TIMER: Duration = Duration::from_millis(50);
@@ -34,8 +34,8 @@ impl Answers {
     }
 }
 
-/// How many lanes may be played from now on, at least one and at most `most`, where it was `now` and the cluster answered like this
-/// `lately`. `alone` is how it answers to a single lane.
+/// How many lanes may be played from now on, at least one and at most `most`. There were `now` of them, and the cluster answered
+/// like this `lately`. `alone` is how it answers a single lane.
 #[must_use]
 pub fn lanes(now: usize, most: usize, alone: &Answers, lately: &Answers) -> usize {
     let growth = |alone: Option<Duration>, lately: Option<Duration>, quick: Duration| {

@@ -7,10 +7,10 @@ use crate::evidence::{
 use flowproof_wire::{Capture, FlowId, ListenerStatus};
 use std::{net::IpAddr, time::Duration};
 
-/// Something that became known of a prober.
+/// Something that became known about a prober.
 #[derive(Debug)]
 pub enum News {
-    /// A stream was opened and the handshake done. `instance` differs when the prober was restarted.
+    /// A stream was opened and the handshake is done. `instance` differs if the prober was restarted.
     Attached {
         /// As in the prober's hello.
         instance: u64,
@@ -21,7 +21,7 @@ pub enum News {
     },
     /// A report.
     Reported(Box<Report>),
-    /// The stream was lost; the link goes on trying.
+    /// The stream was lost; the link keeps trying.
     Lost(String),
     /// The pod is gone for good.
     Gone(String),

@@ -1,8 +1,8 @@
-//! The pulse: how long this network takes just now to enforce a change, node by node, and what follows for a flow that is wrong.
+//! The pulse: how long this network takes right now to enforce a change, node by node, and what follows for a flow that is wrong.
 //!
-//! A run turns a small policy on and off beside its scenarios, under two idle probers on every node, and labels in the same way.
-//! A node that enforced a later change than a step's has had its time for that step: what is still wrong there stays wrong. As
-//! long as the node has enforced none, late is not never.
+//! Beside its scenarios, a run turns a small policy on and off for two idle probers on every node, and labels in the same way. If
+//! a node has enforced a change that is later than a step's, it has had enough time for that step: what is still wrong there
+//! stays wrong. As long as the node has enforced none, late is not never.
 
 use super::limits::{Limits, Subject};
 use crate::evidence::time::Moment;
@@ -11,18 +11,18 @@ use std::{
     time::Duration,
 };
 
-/// So many later changes of policies must have come through on a node before it counts as having had its time.
+/// This many later changes of policies must have come through on a node before it has had enough time.
 const LATER: usize = 3;
-/// The same for labels, of which one may take many seconds.
+/// The same for labels; one change of labels may take many seconds.
 const LATER_LABELS: usize = 2;
-/// A node is given this many times what a later change took there, or what the same change took on other nodes.
+/// A node is given this many times as long as a later change took there, or as the same change took on other nodes.
 const TIMES: u32 = 2;
 const TIMES_OTHERS: u32 = 4;
-/// Where no pulses are made, the network is given this many times the lag of the probers.
+/// If no pulses are made, the network is given this many times the lag of the probers.
 const TIMES_LAG: u32 = 20;
-/// A cluster on which nothing was ever enforced, and whose probers get too little CPU at times, is waited for this long.
+/// How long to wait for a cluster on which nothing was ever enforced, and whose probers get too little CPU at times.
 const UNSEEN: Duration = Duration::from_secs(30);
-/// A change that a node has not enforced says something after this long at the soonest.
+/// A change that a node has not enforced proves something only after at least this long.
 const SILENT: Duration = Duration::from_secs(2);
 
 /// One change that was made to see how long it takes.
@@ -32,21 +32,21 @@ pub struct Beat {
     pub subject: Subject,
     /// When the API server had accepted it.
     pub accepted: Moment,
-    /// The nodes on which it can show.
+    /// The nodes on which it can be seen.
     pub nodes: BTreeSet<String>,
-    /// From when on each node enforced it.
+    /// The moment since which each node has enforced it.
     pub through: BTreeMap<String, Moment>,
 }
 
-/// Whether pulses can be had.
+/// Whether a run can make pulses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Heart {
-    /// This run makes none.
+    /// It makes none.
     #[default]
     None,
-    /// They can be had as soon as somebody asks.
+    /// It can, as soon as somebody asks.
     Ready,
-    /// They could not be had when somebody asked; why.
+    /// It could not when somebody asked; holds the reason.
     Failed(String),
 }
 
@@ -67,18 +67,19 @@ pub struct Asked<'a> {
     pub accepted: Moment,
     /// The nodes that must enforce it for the flow in question.
     pub nodes: &'a BTreeSet<String>,
-    /// How late the timers of the flow's probers were lately, if that was worth a word: the network's agents may have been too.
+    /// How late the timers of the flow's probers were recently; zero if that was not worth a word. The network's agents may have
+    /// been as late.
     pub lag: Duration,
 }
 
-/// Whether the network has had its time for a change.
+/// Whether the network has had enough time for a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chance {
     /// Nothing shows that yet: wait.
     Open,
-    /// It has; what shows it, in words.
+    /// It has; holds what shows it, in words.
     Had(String),
-    /// Nothing showed it for as long as a step waits; why, in words.
+    /// Nothing showed it for as long as a step waits; holds the reason, in words.
     Unknown(String),
 }
 
@@ -88,7 +89,7 @@ impl Pulses {
         self.beats.push(beat);
     }
 
-    /// A node enforces the last beat since this moment.
+    /// Notes that a node has enforced the last beat since this moment.
     pub fn through(&mut self, node: &str, since: Moment) {
         if let Some(beat) = self.beats.last_mut() {
             beat.through.entry(node.to_owned()).or_insert(since);
@@ -101,7 +102,7 @@ impl Pulses {
         self.beats.last()
     }
 
-    /// Whether the network has had its time for a change.
+    /// Whether the network has had enough time for a change.
     #[must_use]
     pub fn chance(&self, asked: &Asked<'_>, now: Moment, limits: &Limits) -> Chance {
         let waited = now.since(asked.accepted);
@@ -117,7 +118,7 @@ impl Pulses {
         if limits.nothing_enforced || without_pulses && waited >= asked.lag * TIMES_LAG {
             return settle();
         }
-        // Nothing was ever seen to change, and CPU is there: it does not get better by waiting.
+        // Nothing was ever enforced. If there is enough CPU, or after a long wait, more waiting does not help.
         if never_enforced && (asked.lag.is_zero() || waited >= UNSEEN) {
             return Chance::Had(format!(
                 "no change of this run was enforced anywhere within {} s",
@@ -170,7 +171,7 @@ impl Pulses {
         later.filter_map(|beat| Some(beat.through.get(node)?.since(beat.accepted))).collect()
     }
 
-    /// Says so when other nodes enforce changes, and this one none.
+    /// Says so if other nodes enforce changes and this one enforces none.
     fn silent(&self, asked: &Asked<'_>, node: &str, now: Moment, limits: &Limits) -> Option<String> {
         let later =
             || self.beats.iter().filter(|beat| beat.accepted >= asked.accepted && beat.nodes.contains(node));

@@ -11,8 +11,8 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// The flows that some step denies or may deny, each expected to work again once everything is deleted. A connection that was
-/// ended does not come back.
+/// The flows that some step denies or may deny. Each is expected to work again once everything is deleted, except for established
+/// ones: a connection that has ended does not come back.
 #[must_use]
 pub fn restored(scenario: &Scenario) -> Vec<Expected> {
     if scenario.live {
@@ -29,7 +29,7 @@ pub fn restored(scenario: &Scenario) -> Vec<Expected> {
     flows.into_iter().map(again).collect()
 }
 
-/// Leaves out the flows that never worked: they owe nothing.
+/// Leaves out the flows that never worked: nothing can be expected of them.
 pub fn without_those_that_never_worked(done: &mut Done<'_>, book: &Book, controls: &Controls<'_>) {
     done.expected.retain(|awaited| {
         let family = book.flow(awaited.key).planned.family;

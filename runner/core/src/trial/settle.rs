@@ -20,16 +20,16 @@ use std::{
     time::Duration,
 };
 
-/// How late the last report that counts for a step may be: a stream may be slow, or have to be taken up again.
+/// How late the last report that counts for a step may be: a stream may be slow, or may have to be resumed.
 const LATE_REPORTS: Duration = Duration::from_secs(10);
 
 /// How long the ends may take to report their last attempts.
 pub const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The last of this long shows whether probers get the CPU that they need.
+/// Whether probers get the CPU that they need is read from this much time before now.
 const LATELY: Duration = Duration::from_secs(10);
 
-/// A step that was played, waiting for judgement.
+/// A step that was played and waits for judgment.
 #[derive(Debug)]
 pub struct Done<'a> {
     /// Its title.
@@ -42,7 +42,7 @@ pub struct Done<'a> {
     pub ended: Moment,
     /// How long its flows had to settle in any case.
     pub limit: Duration,
-    /// From the change until all flows had settled; `None` when some did not.
+    /// From the change until all flows had settled; `None` if some did not.
     pub settled: Option<Duration>,
     /// The hold window that it ended with.
     pub hold: Duration,
@@ -56,7 +56,7 @@ pub struct Done<'a> {
     pub changed: Option<Changed<'a>>,
 }
 
-/// A known deviation that is about a flow.
+/// A known deviation that covers a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known<'a> {
     /// The entry.
@@ -67,17 +67,17 @@ pub struct Known<'a> {
 
 /// A flow of a step and the last of its attempts that is judged.
 ///
-/// An attempt that was under way when the next change came may owe its fate to that change. The record of those up to this
-/// moment is judged again in the end, when late arrivals are known.
+/// An attempt that was under way when the next change came may have been affected by that change. The record up to the last
+/// attempt is judged again in the end, when late arrivals are known.
 #[derive(Debug)]
 pub struct Awaited<'a> {
     /// The flow in the book.
     pub key: Key,
     /// What is expected, as it is written.
     pub expected: &'a Expected,
-    /// What it must do: as the scenario says, or the policies.
+    /// What it must do, according to the scenario or to the policies.
     pub expectation: Expectation,
-    /// The known deviation that covers it; none once everything was deleted, for deviations are those of policies.
+    /// The known deviation that covers it; none once everything was deleted, because deviations are about policies.
     pub known: Option<Known<'a>>,
     /// What the policies say.
     pub says: PoliciesSay,
@@ -85,16 +85,16 @@ pub struct Awaited<'a> {
     pub until: Last,
     /// Whether it has settled.
     pub settled: bool,
-    /// Its source is a pod that was started under policies that deny it: its very first attempt counts.
+    /// Whether its source is a pod that was started under policies that deny it, so that its very first attempt counts.
     pub from_start: bool,
-    /// Whether the network had its time, for a flow that has not settled.
+    /// Whether the network has had enough time, for a flow that has not settled.
     pub chance: Chance,
-    /// What captures tell of it.
+    /// What captures show about it.
     pub captured: Option<Captured>,
 }
 
 impl Awaited<'_> {
-    /// What it has to do for its step to go on: what is expected, or what a known deviation does instead.
+    /// What it must do for its step to go on: what is expected, or what a known deviation does instead.
     #[must_use]
     pub fn waited_for(&self) -> Expectation {
         self.known.map_or(self.expectation, |known| known.observed)
@@ -104,7 +104,7 @@ impl Awaited<'_> {
 /// What the flows settle after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
-    /// No change: that nothing visibly changes means nothing.
+    /// No change, so it means nothing if nothing visibly changes.
     Nothing,
     /// Changes of a step. If nothing visibly changes, they may not be enforced yet.
     Changes {
@@ -120,23 +120,23 @@ pub enum After {
 pub enum Look {
     /// Go on listening.
     Wait {
-        /// So many flows stand as they should.
+        /// This many flows are as they should be.
         agree: usize,
         /// Whether the step is late, so that pulses are wanted.
         late: bool,
     },
     /// All agree, or are given up.
     Settled {
-        /// From the change until the slowest had settled; `None` when one was given up.
+        /// From the change until the slowest had settled; `None` if one was given up.
         after: Option<Duration>,
-        /// What this shows of the time that enforcement takes here; `None` when nothing was seen to change.
+        /// What this shows about the time that enforcement takes here; `None` if nothing was seen to change.
         measured: Option<Duration>,
-        /// So many flows stand as they should.
+        /// This many flows are as they should be.
         agree: usize,
     },
-    /// The network has had its time, and late reports theirs; or an end is gone.
+    /// The network has had its time, and so have late reports; or an end is gone.
     OutOfTime {
-        /// So many flows stand as they should.
+        /// This many flows are as they should be.
         agree: usize,
     },
 }
@@ -150,7 +150,7 @@ pub struct Settle<'a> {
     pub after: After,
     /// What was changed.
     pub subject: Subject,
-    /// Since when the flows of the scenario are tried.
+    /// Since when the flows of the scenario have been tried.
     pub began: Moment,
     /// When the last change was accepted.
     pub accepted: Moment,
@@ -162,11 +162,11 @@ pub struct Settle<'a> {
     pub interval: Duration,
     /// The hold window.
     pub hold: Duration,
-    /// When it was known of all flows that had not settled that the network had had its time.
+    /// Since when it is known, for all flows that have not settled, that the network has had enough time.
     decided: Option<Moment>,
 }
 
-/// What is known beside the flows.
+/// What is known besides the flows.
 #[derive(Debug, Clone, Copy)]
 pub struct Around<'a> {
     /// The record of the lane.
@@ -175,7 +175,7 @@ pub struct Around<'a> {
     pub site: &'a Site,
     /// Which flows worked without policies.
     pub controls: &'a Controls<'a>,
-    /// The limits that hold just now.
+    /// The limits that hold right now.
     pub limits: &'a Limits,
     /// What pulses have shown.
     pub pulses: &'a Pulses,
@@ -186,14 +186,14 @@ pub struct Around<'a> {
 struct Seen {
     agree: usize,
     given_up: usize,
-    /// Some flow was seen to go against what is waited for.
+    /// Whether some flow was seen to go against what is waited for.
     changed: bool,
-    /// Some flow may settle yet.
+    /// Whether some flow may still settle.
     may_yet: bool,
-    /// Some end was not heard of yet until the deadline.
+    /// Whether some end has not been heard up to the deadline yet.
     unheard: bool,
     slowest: Duration,
-    /// Of so many flows that have not settled nothing shows that the network had its time.
+    /// How many flows have not settled while nothing shows that the network has had enough time.
     open: usize,
 }
 
@@ -207,7 +207,7 @@ impl<'a> Settle<'a> {
         times: &Times,
         limits: &Limits,
     ) -> Self {
-        // An answer cannot be taken back: in the end a few in a row will do.
+        // An answer cannot be taken back, so a few in a row are enough in the end.
         let hold = if after == After::Deletion { Duration::ZERO } else { limits.hold };
         Self {
             expected,
@@ -239,7 +239,7 @@ impl<'a> Settle<'a> {
             if seen.changed || self.was_different(around.book, sent) {
                 return Look::Settled { after, measured: (agree > 0).then_some(seen.slowest), agree };
             }
-            // Nothing was seen to change. That proves something only after the time that enforcement takes here.
+            // Nothing was seen to change. That proves something only after as much time as enforcement takes here.
             let wanted = around.limits.quiet_hold(self.subject);
             if self.hold >= wanted {
                 return Look::Settled { after, measured: None, agree };
@@ -269,7 +269,7 @@ impl<'a> Settle<'a> {
         let mut seen = Seen::default();
         for awaited in &mut self.expected {
             let assessment = around.book.assess(awaited.key, awaited.waited_for(), window, self.hold);
-            // Attempts that prove nothing are judged, too, when they are the last: a flow may have changed while they were made.
+            // If the last attempts prove nothing, they are judged, too: the flow may have changed while they were made.
             awaited.until = match assessment.until {
                 Some((_, attempt)) if assessment.hindered_since == 0 => Last::Attempt(attempt),
                 _ => window.to,
@@ -298,8 +298,8 @@ impl<'a> Settle<'a> {
         seen
     }
 
-    /// Whether the last attempt of some flow before a moment went against what is waited for: a change was seen then, however
-    /// quick it was.
+    /// Whether the last attempt of some flow before a moment went against what is waited for. Then a change was seen since,
+    /// however quick it was.
     fn was_different(&self, book: &Book, moment: Moment) -> bool {
         let window = Window { from: self.began, to: Last::StartedBy(moment) };
         self.expected.iter().any(|awaited| {
@@ -309,8 +309,8 @@ impl<'a> Settle<'a> {
         })
     }
 
-    /// When a step that has not settled is late, so that pulses are wanted. They are load: on Cilium a change of labels took twice
-    /// as long while pulses changed labels, so that those wait until nothing else will do.
+    /// When a step that has not settled is late, so that pulses are wanted. Pulses are load: on Cilium, a change of labels took
+    /// twice as long while pulses changed labels. So pulses wait until nothing else helps if the step changes labels.
     fn late_after(&self, limits: &Limits) -> Duration {
         match self.subject {
             Subject::Policies => limits.settle(self.subject) / 2,
@@ -318,7 +318,7 @@ impl<'a> Settle<'a> {
         }
     }
 
-    /// Longest time until one more attempt of every flow is known, whatever becomes of it.
+    /// Longest time until one more attempt of every flow is known, whatever its result.
     fn until_next_is_decided(&self) -> Duration {
         self.interval + 2 * self.timeout + LAST_WORDS
     }
@@ -339,7 +339,7 @@ pub struct Times {
     pub interval: Duration,
 }
 
-/// Whether the network has had its time for a flow.
+/// Whether the network has had enough time for a flow.
 fn chance(key: Key, (subject, accepted): (Subject, Moment), now: Moment, around: &Around<'_>) -> Chance {
     let ends: Vec<&Workload> = around.book.workloads(key).collect();
     let nodes: BTreeSet<String> =
@@ -349,8 +349,8 @@ fn chance(key: Key, (subject, accepted): (Subject, Moment), now: Moment, around:
     around.pulses.chance(&Asked { subject, accepted, nodes: &nodes, lag }, now, around.limits)
 }
 
-/// Whether there is no point in waiting for a flow: it never worked without a policy, so that its silence proves nothing,
-/// and it does not begin to work now.
+/// Whether there is no point in waiting for a flow: it never worked without a policy, so its silence proves nothing, and it does
+/// not begin to work now.
 fn is_lost(awaited: &Awaited<'_>, assessment: &Assessment, around: &Around<'_>) -> bool {
     let family = around.book.flow(awaited.key).planned.family;
     let never_worked = around.controls.never_worked(&awaited.expected.flow, family);

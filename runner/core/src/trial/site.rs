@@ -1,4 +1,4 @@
-//! Where a lane's pods, Services and nodes are, under which names.
+//! Where a lane's pods, Services and nodes are, and under which names.
 
 use super::chronicle::Ends;
 use crate::{
@@ -27,7 +27,7 @@ pub struct Pod {
     pub node: String,
 }
 
-/// The facts of a place that a run deployed.
+/// Addresses, nodes and names of what a run deployed.
 #[derive(Debug, Clone)]
 pub struct Site {
     /// How real names are made.
@@ -38,9 +38,9 @@ pub struct Site {
     pub services: BTreeMap<Service, Vec<IpAddr>>,
     /// Internal addresses of the nodes.
     pub nodes: BTreeMap<String, Vec<IpAddr>>,
-    /// Logical namespaces that stand for namespaces of the cluster ([`Topology::live`](crate::scenario::Topology::live)).
+    /// Logical namespaces that represent namespaces of the cluster ([`Topology::live`](crate::scenario::Topology::live)).
     pub live_namespaces: BTreeMap<String, String>,
-    /// The state of the whole cluster, as it was read last; for scenarios on live policies only.
+    /// The state of the whole cluster, as it was last read; only for scenarios on live policies.
     pub snapshot: Option<Snapshot>,
 }
 
@@ -64,7 +64,7 @@ impl Site {
         }
     }
 
-    /// Whose address that is: a workload's, a Service's or a node's.
+    /// Who has an address: a workload, a Service or a node.
     #[must_use]
     pub fn owner(&self, address: IpAddr) -> Option<String> {
         let pod = self.pods.iter().find(|(_, pod)| pod.addresses.contains(&address));
@@ -81,7 +81,7 @@ impl Site {
         self.names.logical(text)
     }
 
-    /// The policies of the cluster that are about the live namespaces of the lane.
+    /// The policies of the cluster in the live namespaces of the lane.
     pub fn live_policies(&self) -> impl Iterator<Item = &Manifest> {
         let namespaces: BTreeSet<&String> = self.live_namespaces.values().collect();
         let here = move |manifest: &&Manifest| {

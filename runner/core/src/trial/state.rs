@@ -1,4 +1,4 @@
-//! What the changes of a scenario have made of labels and policies.
+//! The labels and policies after the changes of a scenario.
 
 use crate::{
     place::plan::Surroundings,
@@ -11,7 +11,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Labels and policies as they are now.
+/// The current labels and policies.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     /// Labels of the pods.
@@ -56,7 +56,7 @@ impl State {
         self.manifests.retain(|known| known.object != *object);
     }
 
-    /// The changes that take the state back to what was deployed: the latest manifest goes first, labels come last.
+    /// The changes that restore what was deployed: manifests are deleted, the latest first, and then labels are reset.
     #[must_use]
     pub fn undo(&self, topology: &Topology) -> Vec<Change> {
         let deleted = self.manifests.iter().rev().map(|manifest| Change::Delete(manifest.object.clone()));

@@ -1,4 +1,4 @@
-//! What the probers of a lane say of one another.
+//! What the probers of a lane say about one another.
 
 use super::*;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 
 const STEADY: Moment = Moment(0);
 
-/// A book of three probers, of which the third was late by 300 ms at the second second; and a flow from the first.
+/// A book of three probers and a flow from the first one. The third one reported at 2 s that it was late by 300 ms.
 fn book(target: Target, transport: Transport) -> (Book, Key) {
     let mut book = Book::default();
     let [source, _, late] = ["source", "other", "late"].map(|name| Workload::new("a", name));
@@ -65,7 +65,7 @@ fn of_a_flow_between_probers_only_its_ends_count() {
     assert!(!hindered("other"));
 }
 
-/// What is made of a silent flow over this transport to a server that answered another one so late, so long before.
+/// The hindrance of a silent flow from `at_s` on, if its server took this long to answer another flow at 3 s.
 fn of_silence(target: Target, transport: Transport, answered: (Transport, u64), at_s: i64) -> Hindrance {
     let (mut book, silent) = book(target, transport);
     let answered_in = Duration::from_millis(answered.1);

@@ -7,7 +7,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const THROUGH: (Observation, Witness) = (Observation::Answered { answers: vec![] }, Witness::Arrived);
 const DROPPED: (Observation, Witness) = (Observation::Silent, Witness::NotArrived);
 
-/// Ends of which the same holds all the time.
+/// Ends that are in the same state all the time.
 #[derive(Clone)]
 struct Always {
     life: Life,
@@ -26,7 +26,7 @@ impl Witnesses for Always {
     }
 }
 
-/// Segments of so many attempts each; `None` for a pause of so many intervals.
+/// Segments of this many attempts each; `None` for a pause of this many intervals.
 fn segments(parts: &[(u32, Option<(Observation, Witness)>)]) -> Vec<Segment> {
     let (mut next, mut number) = (1_i64, 0);
     let mut segments = Vec::new();
@@ -122,7 +122,7 @@ fn what_nobody_saw_is_neither_good_nor_bad() {
     // What got through got through.
     assert_eq!(episodes(&told(Expectation::Deny, &[(3, Some(THROUGH))], broken))[0].0, What::Leak);
     assert_eq!(episodes(&told(Expectation::Allow, &[(3, Some(THROUGH))], broken)), []);
-    // An end that got too little CPU may miss what arrives, and still tells in the end that it arrived.
+    // An end that got too little CPU may miss what arrives, but reports in the end that it arrived.
     let starved = &Always { life: Life::Alive, unhindered: stopped };
     assert_eq!(episodes(&told(Expectation::Allow, &[(3, Some(DROPPED))], starved))[0].0, What::NotObserved);
     assert_eq!(episodes(&told(Expectation::Deny, &[(3, Some(DROPPED))], starved)), []);

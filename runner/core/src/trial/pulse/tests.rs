@@ -11,7 +11,7 @@ fn nodes(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// Beats on node1 and node2, each: when it was accepted, and after how long each of them enforced it.
+/// Beats on node1 and node2: when each was accepted, and how long each node took to enforce it.
 fn pulses(beats: &[(f64, Option<f64>, Option<f64>)]) -> Pulses {
     let mut pulses = Pulses { heart: Heart::Ready, ..Pulses::default() };
     for (accepted, one, two) in beats {

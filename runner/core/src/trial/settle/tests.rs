@@ -41,7 +41,7 @@ impl Lane {
         Self::to(wanted, |y| [(y.clone(), LISTENER)].into())
     }
 
-    /// As [`new`](Self::new), with a server at `a/y` that is not a prober.
+    /// Like [`new`](Self::new), with a server at `a/y` that is not a prober.
     fn to_a_server_without_a_prober(wanted: Expectation) -> Self {
         Self::to(wanted, |_| BTreeMap::new())
     }
@@ -76,7 +76,7 @@ impl Lane {
         Self { book, site, key, expected, next: 1 }
     }
 
-    /// So many more attempts, each of which was either answered, or silent and did not arrive.
+    /// This many more attempts, each of which was either answered, or was silent and did not arrive.
     fn attempts(&mut self, count: u32, answered: bool) -> &mut Self {
         let (first, last) = (self.next, self.next + count - 1);
         self.next += count;
@@ -152,7 +152,7 @@ fn changes() -> After {
     After::Changes { sent: ms(ACCEPTED - 50) }
 }
 
-/// Pulses that both nodes enforced within a second, begun at these seconds.
+/// Pulses that begin at these seconds, and that both nodes enforce within a second.
 fn pulses(begun: &[i64]) -> Pulses {
     let mut pulses = Pulses::default();
     pulses.heart = Heart::Ready;

@@ -26,7 +26,7 @@ pub struct Question {
 /// An end, as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Named {
-    /// Pods: by their own name, or by what they belong to.
+    /// Pods: by their own name, or by the name of what they belong to.
     Pods(Option<String>, Qualified),
     Service(Qualified),
     Node(String),
@@ -39,7 +39,7 @@ pub enum ExplainError {
     /// The text cannot be read.
     #[error("'{0}' cannot be read as a flow: {1}")]
     Form(String, String),
-    /// Something that is named is not there.
+    /// Something that is named does not exist.
     #[error("there is no {0}")]
     Missing(String),
     /// The target has no ports to ask about.
@@ -47,7 +47,7 @@ pub enum ExplainError {
     Ports(String),
 }
 
-/// The answer to a question on one port: in the families that differ, one each.
+/// The answers to a question about one port: several if families or ends differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explained {
     /// The flow: `app/api -> data/postgres tcp/5432`.
@@ -59,7 +59,7 @@ pub struct Explained {
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Case {
-    /// Families, and of a Service or of several pods which ends are meant; empty when there is only one case.
+    /// Families, and for a Service or several pods which ends are meant; empty if there is only one case.
     pub when: String,
     /// `allow`, `deny` or `unspecified`.
     pub answer: &'static str,
@@ -78,7 +78,7 @@ pub struct Case {
 pub struct Near {
     /// The rule.
     pub rule: String,
-    /// Where it is written, when that is known.
+    /// Where it is written, if that is known.
     pub at: Option<String>,
     /// What is missing.
     pub lacks: Vec<String>,
@@ -183,7 +183,7 @@ impl fmt::Display for Named {
     }
 }
 
-/// An end and the port that arrives there, with the Service that leads to it.
+/// An end and the port at which a connection arrives there, with the Service that leads to it.
 type Arrival = (End, u16, Option<Via>);
 
 /// Answers a question, one answer for each port.
@@ -239,7 +239,7 @@ fn one(
     if arrivals.is_empty() {
         return Err(ExplainError::Missing(format!("pod behind {} on that port", question.target)));
     }
-    // An address has one family, also where it is one of a pod that has two.
+    // An address has one family, even if it belongs to a pod that has two.
     let written = |family: &Family| {
         let of = |named: &Named| match named {
             Named::Address(address) => Family::of(*address) == *family,
@@ -297,7 +297,7 @@ fn shortened(whens: &[String]) -> String {
     }
 }
 
-/// Two reasons that readers would call the same: pods of one Deployment differ only in their names.
+/// Whether readers would call two reasons the same: pods of one Deployment differ only in their names.
 fn alike(one: &Derivation, other: &Derivation) -> bool {
     let parts = |derivation: &Derivation| -> Vec<(Direction, Answer, Vec<RuleName>)> {
         let side = |side: &Side| {
@@ -399,7 +399,7 @@ fn manifest<'s>(snapshot: &'s Snapshot, policy: &PolicyName) -> Option<&'s Manif
 }
 
 impl Explained {
-    /// The derivation as text: first the answer, then each end, then what came nearest.
+    /// The derivation as text: first the answer, then each end, then the nearest rule.
     #[must_use]
     pub fn text(&self, snapshot: &Snapshot) -> String {
         let mut text = String::new();

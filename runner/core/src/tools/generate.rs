@@ -1,8 +1,8 @@
-//! Scenarios that test policies: for every rule and each of its borders a flow that is allowed and one that is denied.
+//! Scenarios that test policies: for every rule and each of its borders, a flow that is allowed and one that is denied.
 //!
-//! A policy gets a scenario of its own, with as few pods as its selectors need: one that it is about, one for each peer, and
-//! their neighbours: a label that differs, another namespace, the port beside, the other protocol. What is expected is what the
-//! oracle says; what depends on addresses that the cluster gives is left to the run, under `policy`.
+//! A policy gets a scenario of its own, with as few pods as its selectors need: one that the policy is about, one for each peer,
+//! and their neighbors: a label that differs, another namespace, the next port, the other protocol. The expectations are what the
+//! oracle says. Where the answer depends on addresses that the cluster assigns, the run finds it, under `policy`.
 
 mod shadows;
 mod write;
@@ -34,20 +34,20 @@ pub struct Generated {
     pub file: String,
     /// Its text.
     pub text: String,
-    /// How many flows it expects something of.
+    /// How many flows it has expectations for.
     pub flows: usize,
 }
 
-/// A port for rules that are about every port.
+/// The port that is used if a rule is about every port.
 const ANY_PORT: u16 = 8080;
-/// The first port for names.
+/// The first number for ports with names.
 const NAMED_PORT: u16 = 9080;
-/// A namespace that no selector by labels is made for.
+/// The namespace of strangers, which is not made for any selector.
 const OTHER: &str = "elsewhere";
 /// The key by which namespaces are selected by name.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// Makes a scenario for each policy; those for which none can be made come with the reason.
+/// Makes a scenario for each policy. Policies for which none can be made are returned with the reason.
 #[must_use]
 pub fn scenarios(snapshot: &Snapshot) -> (Vec<Generated>, Vec<String>) {
     let mut made = Vec::new();
@@ -71,7 +71,7 @@ pub fn scenarios(snapshot: &Snapshot) -> (Vec<Generated>, Vec<String>) {
 /// What a rule is about, of whatever kind of policy it is.
 struct RuleParts<'a> {
     direction: Direction,
-    /// Namespaces (`None`: the policy's own) and pods; nothing when it is about anybody.
+    /// Namespaces (`None` for the policy's own) and pods; empty if the rule is about anybody.
     peers: Vec<(Option<&'a Selector>, &'a Selector)>,
     ports: &'a [PortRule],
 }
@@ -161,7 +161,7 @@ fn build(
     let home = build.namespace(home_selector, home)?;
     let subject_labels = pods.satisfied_from(&Labels::new()).ok_or("its selector contradicts itself")?;
     let subject = build.pod(&home, &subject_labels, "subject");
-    // Of the same namespace and not selected: the policy must leave it alone.
+    // In the same namespace, but not selected: the policy must not affect it.
     let beside = pods.neighbours().first().map(|labels| build.pod(&home, labels, "not-selected"));
     let stranger_namespace = build.namespace(&Selector::default(), OTHER)?;
     let stranger = build.pod(&stranger_namespace, &Labels::new(), "stranger");
@@ -203,7 +203,7 @@ fn build(
 }
 
 impl Build {
-    /// A namespace that a selector selects; of the wanted name, if the selector does not want another.
+    /// A namespace that a selector selects. It has the wanted name unless the selector requires another one.
     fn namespace(&mut self, selector: &Selector, wanted: &str) -> Result<String, String> {
         let known = self.topology.namespaces.iter().find(|(name, labels)| {
             (wanted.is_empty() || *name == wanted)
@@ -230,7 +230,7 @@ impl Build {
         Ok(name)
     }
 
-    /// A pod with these labels: one that is there already, or a new one.
+    /// A pod with these labels: an existing one, or a new one.
     fn pod(&mut self, namespace: &str, labels: &Labels, wanted: &str) -> Workload {
         let same = self
             .topology
@@ -256,20 +256,20 @@ impl Build {
         name
     }
 
-    /// A pod that a peer selects, and its neighbours.
+    /// A pod that a peer selects, and its neighbors.
     fn peer(&mut self, home: &str, namespaces: Option<&Selector>, pods: &Selector) -> Vec<Workload> {
         let Some(labels) = pods.satisfied_from(&Labels::new()) else { return Vec::new() };
         let namespace = match namespaces {
             None => home.to_owned(),
             Some(selector) => match self.namespace(selector, "") {
                 Ok(namespace) => namespace,
-                // The cluster's own namespaces can be asked, but no pod can be put there.
+                // The selector may be about the cluster's own namespaces, but no pod can be put there.
                 Err(_) => return Vec::new(),
             },
         };
         let mut made = vec![self.pod(&namespace, &labels, "peer")];
         made.extend(pods.neighbours().first().map(|labels| self.pod(&namespace, labels, "neighbour")));
-        // The same labels where the peer does not look.
+        // The same labels in a namespace where the peer does not look.
         made.push(self.pod(OTHER, &labels, "namesake"));
         if let Some(labels_beside) = namespaces.and_then(|selector| selector.neighbours().into_iter().next())
         {
@@ -288,7 +288,7 @@ impl Build {
         made
     }
 
-    /// Has a pod listen on the ports of a rule and on their neighbours.
+    /// Lets a pod listen on the ports of a rule and on the neighboring ports.
     fn listen(&mut self, workload: &Workload, ports: &[PortRule]) {
         let Some(spec) = self.topology.workloads.get_mut(workload) else { return };
         let mut add = |name: Option<&String>, transport: Transport, port: u16| {
@@ -298,7 +298,7 @@ impl Build {
                 .iter()
                 .any(|known| known.listener == listener || name.is_some() && known.name.as_ref() == name);
             if !taken && spec.listens.len() < crate::parse::MAX_LISTENERS {
-                // A rule may name what no port can be called; that port has no name then, and the rule does not hold for it.
+                // A rule may have a name that no port can have. The port then has no name, and the rule does not match it.
                 let name = name.filter(|name| is_port_name(name)).cloned();
                 spec.listens.push(NamedListener { name, ..listener.into() });
             }
@@ -341,7 +341,7 @@ impl Build {
         }
     }
 
-    /// Flows to and from the subject, and between others as far as they show that the policy leaves them alone.
+    /// Flows to and from the subject, and between others as far as they show that the policy does not affect them.
     fn flows(&self, subject: &Workload, listening: &BTreeSet<Workload>) -> Vec<Flow> {
         let to = |source: &Workload, target: &Workload| -> Vec<Flow> {
             let flow = |named: &NamedListener| Flow {
@@ -365,7 +365,7 @@ fn spec_is_bare(listens: &[NamedListener]) -> bool {
     listens.is_empty()
 }
 
-/// What the oracle says of the flows; where that depends on addresses or on the family, the run finds out.
+/// What the oracle says about the flows. Where that depends on addresses or on the family, the run finds out.
 fn expectations(topology: &Topology, manifest: &Manifest, flows: Vec<Flow>) -> BTreeMap<Flow, Wanted> {
     let mut scene = Scene::planned(topology);
     scene.change(&Change::Apply(manifest.clone()));

@@ -2,7 +2,7 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`lint`] | what is wrong with a scenario though it parses |
+//! | [`lint`] | what is wrong with a scenario although it parses |
 //! | [`explain`] | why a flow is allowed or denied |
 //! | [`generate`] | scenarios that test given policies |
 //! | [`reach`] | who may reach whom by given policies |

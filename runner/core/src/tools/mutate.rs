@@ -1,8 +1,9 @@
 //! Which edits of a scenario's own policies nobody would notice.
 //!
-//! Each edit changes one policy in one place as people do by mistake. Where what is expected in writing contradicts what the oracle says
-//! of the edited policies, somebody would notice. An edit that changes nothing for any flow between the scenario's workloads, or from
-//! them to the addresses that its policies name, is none; the others survive, each with a flow that would catch it.
+//! Each edit changes one policy in one place, as people do by mistake. Somebody would notice an edit if a written expectation
+//! contradicts what the oracle says about the edited policies. An edit that changes nothing for any flow between the scenario's
+//! workloads, or from them to the addresses that its policies name, does not count. The others survive, each with a flow that
+//! would catch it.
 
 mod edits;
 
@@ -19,7 +20,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// What becomes of all edits of a scenario.
+/// The fate of all edits of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mutated {
     /// The scenario's file.
@@ -30,7 +31,7 @@ pub struct Mutated {
     pub survivors: Vec<Survivor>,
 }
 
-/// What becomes of the edits of one policy.
+/// The fate of the edits of one policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PolicyScore {
     /// The policy: `NetworkPolicy data/postgres`.
@@ -54,11 +55,11 @@ pub struct Survivor {
     pub edit: String,
     /// The title of the step in which the flow is different.
     pub step: String,
-    /// A flow that would catch it, as a scenario has it.
+    /// A flow that would catch it, as a scenario writes it.
     pub flow: String,
-    /// What it must do by the policies as they are: `allow` or `deny`.
+    /// What it must do according to the unedited policies: `allow` or `deny`.
     pub expect: &'static str,
-    /// What its target must listen on for that: `tcp/81`; none if it does already.
+    /// What its target must listen on for that: `tcp/81`; `None` if it already does.
     pub listens: Option<String>,
 }
 
@@ -110,18 +111,18 @@ pub fn mutate(scenario: &Scenario) -> Mutated {
     mutated
 }
 
-/// One edit, what is said to become of it, and the scenario with it.
+/// One edit, its predicted fate, and the scenario with the edit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     /// The policy and what was done to it.
     pub edit: String,
-    /// Whether some written expectation is said to contradict it.
+    /// Whether the prediction is that some written expectation contradicts it.
     pub noticed: bool,
     /// The scenario with the edit, to be played.
     pub scenario: Scenario,
 }
 
-/// Every edit of a scenario's policies as a scenario of its own, so that what [`mutate`] says can be compared with a network.
+/// Every edit of a scenario's policies as a scenario of its own, to compare the predictions of [`mutate`] with a network.
 #[must_use]
 pub fn trials(scenario: &Scenario) -> Vec<Trial> {
     let suite = Suite::of(scenario);
@@ -138,7 +139,7 @@ pub fn trials(scenario: &Scenario) -> Vec<Trial> {
     trials
 }
 
-/// A scenario with an edit. What is never applied is not deleted later.
+/// A scenario with an edit. What is never applied is not deleted later, either.
 fn with(scenario: &Scenario, edited: &Edited<'_>) -> Scenario {
     let mut scenario = scenario.clone();
     let changes = &mut scenario.steps[edited.step].changes;
@@ -188,7 +189,7 @@ fn applied(scenario: &Scenario) -> impl Iterator<Item = (usize, usize, &Manifest
 struct Edited<'e> {
     step: usize,
     change: usize,
-    /// The policy as it is then; none when it is not applied.
+    /// The edited policy; `None` if it is not applied.
     value: Option<&'e Value>,
 }
 
@@ -198,14 +199,14 @@ enum Fate {
     Survives { step: usize, flow: Flow, answer: Answer },
 }
 
-/// What the policies say of all flows in one step.
+/// What the policies say about all flows in one step.
 type State = Vec<Answer>;
 
 struct Suite<'s> {
     scenario: &'s Scenario,
     /// All flows that are looked at, in both families where they have both.
     flows: Vec<(Flow, Family)>,
-    /// What is written of flows in each step: their index, and whether they are to be denied.
+    /// What is written about flows in each step: their index, and whether they must be denied.
     written: Vec<Vec<(usize, bool)>>,
 }
 
@@ -239,7 +240,7 @@ impl<'s> Suite<'s> {
         Self { scenario, flows, written }
     }
 
-    /// The edits of a policy. What an API server refuses never comes into force: whoever makes that mistake is told by the API server.
+    /// The edits of a policy, without those that an API server rejects: they never take effect, and the API server reports them.
     fn edits(&self, manifest: &Manifest) -> Vec<Edit> {
         let scene = Scene::planned(&self.scenario.topology);
         let accepted = |value: &Value| {
@@ -300,7 +301,8 @@ impl<'s> Suite<'s> {
         }
     }
 
-    /// A flow that needs no other listener is easier to add; one to a port on which somebody listens is easier to understand.
+    /// Whether a flow is a better example than the known one. A flow that needs no other listener is easier to add; one to a port
+    /// on which somebody listens is easier to understand.
     fn is_better(&self, one: usize, known: usize) -> bool {
         let rank = |index: usize| {
             let flow = &self.flows[index].0;
@@ -333,8 +335,8 @@ fn families(scenario: &Scenario, flow: &Flow) -> impl Iterator<Item = Family> {
     scenario.families.iter().copied().filter(move |family| only.is_none_or(|only| only == *family))
 }
 
-/// All flows between the workloads of a scenario, on the ports on which somebody listens and on those of its policies and beside
-/// them, and to the borders of the blocks that its policies name.
+/// All flows between the workloads of a scenario, and to the borders of the blocks that its policies name. The ports are those on
+/// which somebody listens, those that its policies name, and those next to them.
 fn possible(scenario: &Scenario) -> Vec<Flow> {
     let spoken = Spoken::of(applied(scenario).map(|(_, _, manifest)| &manifest.value));
     let (ports, addresses) = (edits::near_ports(&spoken), edits::near_addresses(&spoken));

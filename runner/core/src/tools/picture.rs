@@ -1,8 +1,9 @@
-//! A picture of who reaches whom, as an SVG: workloads in the frames of their namespaces, what is outside at the sides, and lines with
-//! their ports.
+//! A picture of who reaches whom, as an SVG: workloads in the frames of their namespaces, ends outside at the sides, and lines
+//! with their ports.
 //!
-//! Equal lines are joined: what all workloads of a namespace may do is one line from its frame, what everybody may do is a word at the
-//! destination. The ports stand at the destination, once for all lines that end there. The layout is a function of the names and lines alone.
+//! Equal lines are joined: what all workloads of a namespace may do is one line from its frame, and what everybody may do is a
+//! word at the destination. Ports are at the destination, once for all lines that end there. The layout depends on the names and
+//! lines only.
 
 mod join;
 mod layout;
@@ -20,7 +21,7 @@ pub struct Picture {
     pub title: String,
     /// Names of the ends: `shop/web` is in the frame of the namespace shop, everything else is outside.
     pub ends: Vec<String>,
-    /// Who reaches whom; at most one of each pair is drawn.
+    /// Who reaches whom; at most one arrow of each pair is drawn.
     pub arrows: Vec<Arrow>,
 }
 
@@ -29,7 +30,7 @@ pub struct Picture {
 pub struct Arrow {
     /// Index of the end that it leaves.
     pub from: usize,
-    /// Index of the end that it comes to.
+    /// Index of the end that it goes to.
     pub to: usize,
     /// Its ports, as they are shown.
     pub ports: String,
@@ -46,7 +47,7 @@ pub enum Tone {
     Matched,
     /// Left open by the API.
     Open,
-    /// Not as expected, and known of this network plugin.
+    /// Not as expected, but known for this network plugin.
     Known,
     /// Unproven or inconclusive.
     Unclear,
@@ -86,13 +87,13 @@ impl Picture {
         Self { title: "Who may reach whom".to_owned(), ends: reach.ends.clone(), arrows: arrows.collect() }
     }
 
-    /// A document of its own.
+    /// The picture as a document of its own.
     #[must_use]
     pub fn svg(&self) -> String {
         svg::document(self)
     }
 
-    /// The element, for a page that has [`STYLE`]; its nodes can be focused.
+    /// The picture as an element, for a page that has [`STYLE`]; its nodes can be focused.
     #[must_use]
     pub fn element(&self) -> String {
         svg::element(self)

@@ -1,8 +1,8 @@
-//! Who may reach whom, by the policies: the map of an application, and what a change of it opens and closes.
+//! Who may reach whom, according to the policies: the map of an application, and what a change to it opens and closes.
 //!
-//! Ends are workloads (all pods of one Deployment are one end), the world, and the address blocks that policies name. At a workload
-//! the ports count on which it is known to listen; where none is known, and at addresses, those that policies name, and `*` for all
-//! others.
+//! Ends are workloads (all pods of one Deployment are one end), the world, and the address blocks that policies name. At a
+//! workload, the ports on which it is known to listen count. If none is known, and at addresses, the ports that policies name
+//! count, and `*` for all others.
 
 mod difference;
 mod ports;
@@ -24,23 +24,23 @@ use std::{
     net::IpAddr,
 };
 
-/// Name of the end that is any address of which no policy speaks.
+/// Name of the end that is any address that no policy mentions.
 pub const WORLD: &str = "the world";
 
-/// Addresses that belong to nobody (RFC 5737, RFC 3849): the first one of which no policy speaks stands for the world.
+/// Addresses that belong to nobody (RFC 5737, RFC 3849): the first one that no policy mentions stands for the world.
 const NOBODY: [&str; 6] =
     ["192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1", "2001:db8:ffff::1", "2001:db8:1:2:3:4:5:6"];
 
-/// A port that hardly anything names: it stands for all that policies do not name.
+/// A port that hardly anything names: it stands for all ports that policies do not name.
 const ANY_OTHER: u16 = 61_999;
 
 /// Who may reach whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reach {
-    /// All ends, those that reach nobody too.
+    /// All ends, including those that reach nobody.
     pub ends: Vec<String>,
-    /// Every pair of which one may reach the other on some port, sorted.
+    /// Every pair of ends where one may reach the other on some port, sorted.
     pub connections: Vec<Connection>,
 }
 
@@ -54,12 +54,12 @@ pub struct Connection {
     pub to: String,
     /// The ports that the policies allow: `tcp/5432`, `udp/*`, `tcp/* but 22,23`; `tcp/80 (IPv6)` for one family only.
     pub ports: Vec<String>,
-    /// Those of which the API leaves open whether they are allowed.
+    /// Ports for which the API leaves open whether they are allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<String>,
 }
 
-/// Whether an end is a workload: neither the world nor a block of addresses, whose names are none of a workload.
+/// Whether an end is a workload. The world and blocks of addresses do not have the name of a workload.
 #[must_use]
 pub fn is_workload(end: &str) -> bool {
     end.parse::<Qualified>().is_ok()
@@ -123,7 +123,7 @@ impl Reach {
         self.connections.iter().flat_map(of).collect()
     }
 
-    /// A text among its ports that cannot be read as one, if there is any: a saved map may have been edited.
+    /// A text among its ports that cannot be read as ports, if there is any: a saved map may have been edited.
     #[must_use]
     pub fn unreadable(&self) -> Option<&str> {
         let all =
@@ -138,7 +138,7 @@ impl Reach {
     }
 }
 
-/// What policies speak of; everything is no block of its own.
+/// What policies mention, without the blocks that contain every address.
 fn spoken_of(snapshot: &Snapshot) -> Spoken {
     let mut spoken = Spoken::of(snapshot.policies.iter().map(|policy| &policy.value));
     spoken.blocks.retain(|_, block| !block.is_everything());
@@ -154,7 +154,7 @@ struct Place {
 }
 
 impl Place {
-    /// Of a block the address that lies in no narrower one, if it has such an address at an obvious place.
+    /// The end of a block: an address that is in no narrower block. `None` if there is none at an obvious place.
     fn of_block(name: &str, block: Network, spoken: &Spoken) -> Option<Self> {
         let narrower = |address: IpAddr| {
             spoken
@@ -170,7 +170,7 @@ impl Place {
         self.by.iter().any(|(_, end)| matches!(end, End::Address(_)))
     }
 
-    /// The ports that are asked about when it is the destination.
+    /// The ports that are asked about if it is the destination.
     fn ports(&self, snapshot: &Snapshot, spoken: &Spoken) -> BTreeSet<(Protocol, u16)> {
         let mut ports = BTreeSet::new();
         if let Some((_, End::Pod(pod))) = self.by.first() {
@@ -224,7 +224,7 @@ fn ends(snapshot: &Snapshot, spoken: &Spoken) -> Vec<Place> {
     ends
 }
 
-/// The first address of a block, the one behind it, and some that are spread over it.
+/// The first address of a block, the one after it, and some that are spread over it.
 fn addresses_of(block: Network) -> Vec<IpAddr> {
     let spread = |bits: u32| (0..bits.min(16)).map(move |bit| bits - 1 - bit);
     let mut found = vec![block.address()];

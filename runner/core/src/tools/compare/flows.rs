@@ -1,4 +1,4 @@
-//! What became of every flow and of every pair of the canary.
+//! What became of every flow, and of every pair of the canary.
 
 use super::{
     Change, Effect, NOISE, NOTABLY_SLOWER, Seen, Tolerance,
@@ -35,7 +35,7 @@ impl Found {
                 self.flow(&either.claim, title, flows);
             }
         }
-        // The restoration lists only what did not work again: what is missing there worked, if it was tried.
+        // The restoration lists only what did not work again. What is missing there did work, if it was tried.
         let restored = |scenario: Option<&ScenarioOutcome>| scenario.is_some_and(|s| s.end == End::Played);
         let both = pair.0.and_then(|s| s.restore.as_ref()).zip(pair.1.and_then(|s| s.restore.as_ref()));
         if restored(pair.0) && restored(pair.1) || both.is_some() {
@@ -62,7 +62,7 @@ impl Found {
         }
     }
 
-    /// Adds a change; families of a flow that changed alike are told as one.
+    /// Adds a change; families of a flow that changed in the same way become one change.
     fn add(
         &mut self,
         effect: Effect,
@@ -121,7 +121,7 @@ impl Found {
     }
 }
 
-/// How a flow changed and whether that is a regression; `None` when it did not change.
+/// How a flow changed, and whether that is a regression; `None` if it did not change.
 fn effect(flows: Pair<'_, FlowOutcome>, tolerance: Tolerance) -> Option<(Effect, bool)> {
     let (before, after) = match flows {
         (Some(before), Some(after)) => (before, after),
@@ -130,7 +130,7 @@ fn effect(flows: Pair<'_, FlowOutcome>, tolerance: Tolerance) -> Option<(Effect,
         (Some(_), None) => return Some((Effect::Gone, false)),
     };
     match (before.verdict, after.verdict) {
-        // A known deviation of the network is told, and is no regression.
+        // A known deviation of the network is reported, but it is not a regression.
         (Kind::Matched, Kind::Mismatched) => {
             Some((broken(before.expectation, after), after.deviation.is_none()))
         }

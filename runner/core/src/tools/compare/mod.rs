@@ -1,4 +1,4 @@
-//! Compares two outcomes flow by flow: what changed between them, first what matters. Pure.
+//! Compares two outcomes flow by flow: what changed between them, the most important first. Pure.
 
 mod flows;
 mod pair;
@@ -20,15 +20,15 @@ pub const SCHEMA: &str = "flowproof.compare/1";
 /// What is tolerated.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Tolerance {
-    /// How many times longer enforcement may take; `None` when time is only told.
+    /// How many times longer enforcement may take; `None` if time is only reported.
     pub slower: Option<f64>,
 }
 
-/// Times to enforcement that differ by less than this differ by chance: attempts are 100 ms apart, and so is what a busy
-/// machine adds.
+/// Times to enforcement that differ by less than this differ by chance: attempts are 100 ms apart, and a busy machine adds as
+/// much.
 pub const NOISE: Duration = Duration::from_millis(500);
 
-/// Without a tolerance, this many times longer is worth telling.
+/// Without a tolerance, enforcement that takes this many times longer is reported.
 pub const NOTABLY_SLOWER: f64 = 2.0;
 
 /// What changed between two outcomes.
@@ -36,7 +36,7 @@ pub const NOTABLY_SLOWER: f64 = 2.0;
 pub struct Comparison {
     /// [`SCHEMA`].
     pub schema: String,
-    /// What it amounts to, in one sentence.
+    /// The comparison in one sentence.
     pub headline: String,
     /// The earlier run.
     pub before: Side,
@@ -59,7 +59,7 @@ pub struct Side {
     pub run: String,
     /// When it began (RFC 3339, UTC).
     pub started: String,
-    /// What it amounted to.
+    /// Its conclusion.
     pub conclusion: Conclusion,
     /// Its verdicts.
     pub tally: Tally,
@@ -76,7 +76,7 @@ pub struct Difference {
     pub after: String,
 }
 
-/// How a flow changed: what matters most comes first.
+/// How a flow changed, the most important first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
@@ -90,11 +90,11 @@ pub enum Effect {
     Unclear,
     /// It matched, and was not tried again.
     NotTried,
-    /// It is enforced later than the tolerance allows, or notably later where there is no tolerance.
+    /// It is enforced later than the tolerance allows, or notably later if there is no tolerance.
     Slower,
     /// It still does not match, for another reason.
     OtherReason,
-    /// It was not there before.
+    /// It was not tried before.
     New,
     /// It did not match, and was not tried again.
     Gone,
@@ -125,9 +125,9 @@ pub struct Change {
     pub flow: String,
     /// Its families that changed alike; empty for the canary.
     pub families: Vec<Family>,
-    /// How it was; `None` when it was not tried.
+    /// How it was; `None` if it was not tried.
     pub before: Option<Seen>,
-    /// How it is; `None` when it was not tried.
+    /// How it is; `None` if it was not tried.
     pub after: Option<Seen>,
 }
 
@@ -146,7 +146,7 @@ pub struct Seen {
     pub enforced_after_ms: Option<u64>,
     /// Node of the source.
     pub source_node: String,
-    /// Node of the destination, when it is a pod.
+    /// Node of the destination, if it is a pod.
     pub destination_node: Option<String>,
 }
 
@@ -182,7 +182,7 @@ fn side(outcome: &Outcome) -> Side {
 }
 
 impl Comparison {
-    /// Whether the later run is worse: the exit code is 1 then. Nothing compared is never good.
+    /// Whether the later run is worse, because of a regression, or because nothing is enforced any more. The exit code is then 1.
     #[must_use]
     pub fn worse(&self) -> bool {
         self.regressions > 0

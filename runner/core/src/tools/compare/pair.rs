@@ -7,10 +7,10 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Both halves of something, at least one of which is there.
+/// Both halves of something; at least one of them is there.
 pub(super) type Pair<'a, T> = (Option<&'a T>, Option<&'a T>);
 
-/// Pairs scenarios: equal file and claim, else equal claim, else equal file.
+/// Pairs scenarios by equal file and claim, otherwise by equal claim, otherwise by equal file.
 pub(super) fn scenarios<'a>(before: &'a Outcome, after: &'a Outcome) -> Vec<Pair<'a, ScenarioOutcome>> {
     let same = |a: &ScenarioOutcome, b: &ScenarioOutcome| a.file == b.file && a.claim == b.claim;
     let rules: [fn(&ScenarioOutcome, &ScenarioOutcome) -> bool; 3] =
@@ -36,7 +36,7 @@ pub(super) fn scenarios<'a>(before: &'a Outcome, after: &'a Outcome) -> Vec<Pair
     pairs
 }
 
-/// Pairs the steps of two scenarios by title and how many steps before have the same.
+/// Pairs the steps of two scenarios by title, and by how many earlier steps have the same title.
 pub(super) fn steps((before, after): Pair<'_, ScenarioOutcome>) -> Vec<Pair<'_, StepOutcome>> {
     join(numbered(before.map_or(&[], |s| &s.steps)), numbered(after.map_or(&[], |s| &s.steps)))
 }
@@ -63,7 +63,7 @@ pub(super) fn flows((before, after): Pair<'_, StepOutcome>) -> Vec<Pair<'_, Flow
     join(keyed(before), keyed(after))
 }
 
-/// Joins two lists by key; in the order of the first, then what is only in the second.
+/// Joins two lists by key: in the order of the first one, then what only the second one has.
 pub(super) fn join<'a, K: Ord + Clone, T>(
     before: Vec<(K, &'a T)>,
     after: Vec<(K, &'a T)>,
@@ -99,7 +99,7 @@ pub(super) fn surroundings(before: &Outcome, after: &Outcome) -> Vec<Difference>
     differences
 }
 
-/// The arguments, without those that only say where reports go.
+/// The arguments, without those that only say where reports are written.
 fn tested_with(outcome: &Outcome) -> String {
     const OUTPUTS: [&str; 7] =
         ["--json", "--save", "--found", "--markdown", "--html", "--junit", "--progress"];
@@ -144,7 +144,7 @@ fn node(pair: Pair<'_, NodeOutcome>) -> Vec<Difference> {
     .collect()
 }
 
-/// `None` when they are equal, or when an older file does not know.
+/// The difference; `None` if both are equal, or if an older file does not have one of them.
 fn difference(what: &str, before: String, after: String) -> Option<Difference> {
     let told = before != after && !(before.is_empty() || after.is_empty());
     told.then(|| Difference { what: what.to_owned(), before, after })

@@ -1,4 +1,4 @@
-//! The effects as a table, and what is told first.
+//! The effects as a table, and what is reported first.
 
 use super::*;
 use crate::outcome::read;
@@ -11,7 +11,7 @@ fn flow(outcome: &mut Outcome, index: usize) -> &mut crate::outcome::FlowOutcome
     &mut outcome.scenarios[0].steps[0].flows[index]
 }
 
-/// Compares a run with one in which the flow of that index is changed: 0 is allowed, 1 is denied.
+/// Compares a run with one in which the flow with this index is changed: 0 is allowed, 1 is denied.
 fn changed(index: usize, change: impl Fn(&mut crate::outcome::FlowOutcome)) -> Comparison {
     let mut after = run();
     change(flow(&mut after, index));

@@ -4,7 +4,7 @@ use super::{Comparison, Effect};
 use crate::outcome::Conclusion;
 use std::fmt;
 
-/// What a comparison amounts to, in one line.
+/// The comparison in one line.
 #[must_use]
 pub fn headline(comparison: &Comparison) -> String {
     let lost: Vec<String> = Effect::ALL
@@ -44,7 +44,7 @@ pub fn counted(count: usize, one: &str, several: &str) -> String {
 }
 
 impl Effect {
-    /// All effects, what matters most first.
+    /// All effects, the most important first.
     pub const ALL: [Self; 14] = [
         Self::Leaks,
         Self::Blocked,

@@ -1,4 +1,4 @@
-//! Scenarios with shadows of the workloads that run in a cluster, under the policies that it has: one for each namespace.
+//! Scenarios with shadows of the workloads that run in a cluster, under the cluster's policies: one for each namespace.
 
 use super::{ANY_PORT, Generated, write};
 use crate::{
@@ -13,23 +13,23 @@ use crate::{
 use flowproof_wire::{Listener, Transport};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Label of the namespaces that runs make: those are no live ones.
+/// Label of the namespaces that runs create, which do not count as live.
 const RUN_LABEL: &str = "flowproof.dev/run";
-/// The namespace of the run's own pod, with which every shadow that may can talk.
+/// The namespace of the run's own pod, with which every shadow can talk that may.
 const OUTSIDE: &str = "outside";
-/// Most workloads of other namespaces in one scenario: each is a pod.
+/// Most workloads of other namespaces in one scenario; each one is a pod.
 const MOST_PEERS: usize = 20;
 /// With more flows than this, the workloads of other namespaces are sources only.
 const MANY_FLOWS: usize = 2_000;
 
-/// A live workload: the pod that speaks for all of its pods, and what names it.
+/// A live workload: one pod that represents all of its pods, and what identifies it.
 #[derive(Debug, Clone)]
 struct Found {
     like: Like,
     pod: usize,
 }
 
-/// Makes a scenario for each live namespace that policies are about; what is left out comes with the reason.
+/// Makes a scenario for each live namespace that policies are about. What is left out is returned with the reason.
 #[must_use]
 pub fn shadows(snapshot: &Snapshot) -> (Vec<Generated>, Vec<String>) {
     let mut left_out = Vec::new();
@@ -52,7 +52,7 @@ pub fn shadows(snapshot: &Snapshot) -> (Vec<Generated>, Vec<String>) {
     (made, left_out)
 }
 
-/// The workloads of all live namespaces but Kubernetes' own.
+/// The workloads of all live namespaces, except those of Kubernetes itself.
 fn found(snapshot: &Snapshot, left_out: &mut Vec<String>) -> BTreeMap<String, Vec<Found>> {
     let cluster = &snapshot.cluster;
     let live = |namespace: &str| {
@@ -127,13 +127,13 @@ fn one(
     Ok(Generated { file: format!("{namespace}.yaml"), text: write::shadows(namespace, &topology), flows })
 }
 
-/// Every pair of different workloads, on all listeners of the second.
+/// How many flows there are between different workloads, on all listeners of the second.
 fn pairs(topology: &Topology) -> usize {
     let listeners: usize = topology.workloads.values().map(|spec| spec.listens.len()).sum();
     listeners * topology.workloads.len().saturating_sub(1)
 }
 
-/// Workloads of other namespaces: of each namespace those that may reach something here or be reached, and one that may not.
+/// Workloads of other namespaces: of each namespace those that may reach something here or may be reached, and one that may not.
 fn peers<'a>(
     snapshot: &Snapshot,
     namespace: &str,
@@ -198,7 +198,7 @@ fn put(topology: &mut Topology, snapshot: &Snapshot, found: &Found) -> Qualified
     name
 }
 
-/// The ports that a pod says it has; one to be tried on when it says nothing.
+/// The ports that a pod declares; if it declares none over TCP or UDP, one to try.
 fn ports(said: &[PodPort]) -> Vec<PodPort> {
     if said.iter().any(|port| matches!(port.protocol, Protocol::Tcp | Protocol::Udp)) {
         return said.to_vec();

@@ -1,4 +1,4 @@
-//! What is generated parses, contradicts nothing, and has both answers for every border.
+//! Generated scenarios parse, contradict nothing, and have both answers for every border.
 
 use super::scenarios;
 use crate::{parse, snapshot::manifests, text::Severity};

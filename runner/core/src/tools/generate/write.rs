@@ -124,7 +124,7 @@ fn map(labels: &Labels) -> String {
     format!("{{ {} }}", entries.join(", "))
 }
 
-/// A text as YAML: quoted where it would mean something else.
+/// A text as YAML, in quotes if it would mean something else without them.
 fn scalar(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '/' | '_' | ' ' | ','))

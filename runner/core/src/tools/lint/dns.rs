@@ -1,4 +1,4 @@
-//! Names: a policy for egress that forgets them, or opens them where no name server listens.
+//! DNS: a policy for egress that forgets it, or that allows it where no name server listens.
 
 use super::{
     at,
@@ -17,14 +17,14 @@ const PORT: u16 = 53;
 /// What the name servers of some distributions listen on, behind a Service on port 53.
 const UNPRIVILEGED: u16 = 5353;
 
-/// A name server's port, as far as manifests tell.
+/// A name server's port, as far as the manifests show.
 struct Server<'a> {
     pod: &'a Pod,
     protocol: Protocol,
     number: u16,
 }
 
-/// Finds what is doubtful about names in a policy for egress.
+/// Finds what is doubtful about DNS in a policy for egress.
 pub(super) fn doubts(
     manifest: &Manifest,
     policy: &NetworkPolicy,
@@ -65,7 +65,7 @@ pub(super) fn doubts(
             "an answer that is too long for UDP comes over TCP (RFC 7766): allow both",
         ));
     }
-    // A cache on the node or the resolver of a cloud is no pod to a policy.
+    // A cache on the node, or the resolver of a cloud, is not a pod to a policy.
     let on_a_node = servers.iter().find(|server| server.pod.host_network && server.protocol == Protocol::Udp);
     let opening = rules.iter().filter(|rule| opens_port(&rule.ports, Protocol::Udp, &servers));
     let by_selectors = opening.clone().all(only_selectors) && opening.count() > 0;
@@ -80,7 +80,7 @@ pub(super) fn doubts(
     }
 }
 
-/// The ports of name servers: of pods behind a Service on port 53, and of pods that listen on it themselves.
+/// The ports of name servers: of pods behind a Service on port 53, and of pods that listen on port 53 themselves.
 fn servers<'a>(around: &'a Around<'_>) -> Vec<Server<'a>> {
     let mut servers: Vec<Server<'a>> = Vec::new();
     let mut add = |pod: &'a Pod, protocol, number| {
@@ -131,7 +131,7 @@ fn opens(
     if !opens_port(&rule.ports, protocol, servers) {
         return false;
     }
-    // Of addresses, and where no name server is known, the ports alone are looked at.
+    // For rules about addresses, and if no name server is known, only the ports are checked.
     if servers.is_empty() || !only_selectors(rule) {
         return true;
     }
@@ -191,7 +191,7 @@ fn opens_port(ports: &[PortRule], protocol: Protocol, servers: &[Server<'_>]) ->
         })
 }
 
-/// Whether another policy of the namespace, for a pod that this one selects too, opens names.
+/// Whether another policy of the namespace allows DNS to a pod that this one selects, too.
 fn another_opens(
     policy: &NetworkPolicy,
     protocol: Protocol,

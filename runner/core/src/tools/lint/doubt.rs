@@ -1,4 +1,4 @@
-//! What an API server accepts of a policy and surely nobody means.
+//! What an API server accepts in a policy although surely nobody means it.
 
 use super::{
     at,
@@ -28,24 +28,24 @@ use std::collections::BTreeMap;
 pub struct Around<'a> {
     /// Pods and policies.
     pub cluster: &'a Cluster,
-    /// Labels that namespaces have at some time; empty when it is not known which namespaces there are.
+    /// Labels that namespaces have at some time; empty if nobody knows which namespaces there are.
     pub namespaces: Vec<(String, Labels)>,
-    /// Labels that pods have at some time, by namespace; empty when it is not known which pods there are.
+    /// Labels that pods have at some time, by namespace; empty if nobody knows which pods there are.
     pub pods: Vec<(String, Labels)>,
     /// Services.
     pub services: BTreeMap<Qualified, Service>,
-    /// Whether DNS needs no thought: it was given one.
+    /// Whether nothing is doubted about DNS, because the scenario has expectations for it.
     pub without_dns: bool,
 }
 
-/// Namespaces that every cluster has, and of whose pods manifests seldom speak.
+/// Namespaces that every cluster has, and whose pods are seldom in manifests.
 const EVERYWHERE: [&str; 2] = ["default", "kube-system"];
 
 impl<'a> Around<'a> {
-    /// What is around the policies of plain manifests, and in every cluster.
+    /// What surrounds the policies of plain manifests, and what every cluster has.
     pub(super) fn of_snapshot(snapshot: &'a Snapshot) -> Self {
         let cluster = &snapshot.cluster;
-        // Files that bring namespaces or pods are taken to bring all that matter.
+        // If files have namespaces or pods, they are taken to have all that matter.
         let mut namespaces = Vec::new();
         if cluster.namespaces.len() > snapshot.guessed.len() {
             let missing = EVERYWHERE.iter().filter(|name| !cluster.namespaces.contains_key(**name));
@@ -62,12 +62,12 @@ impl<'a> Around<'a> {
         Self { cluster, namespaces, pods, services: snapshot.services.clone(), without_dns: false }
     }
 
-    /// What is around the policies of a step.
+    /// What surrounds the policies of a step.
     pub(super) fn of_scenario(scenario: &'a Scenario, scene: &Scene<'_>, cluster: &'a Cluster) -> Self {
         let mut namespaces: Vec<(String, Labels)> = scene.namespaces().into_iter().collect();
         let mut pods: Vec<(String, Labels)> =
             cluster.pods.iter().map(|pod| (pod.name.namespace.clone(), pod.labels.clone())).collect();
-        // Labels that come later count too: a step may be about a policy that selects nothing yet.
+        // Labels that come later count, too: a step may be about a policy that selects nothing yet.
         let set = |labels: &Labels, change: &LabelChange| {
             let mut labels = labels.clone();
             amend(&mut labels, change);
@@ -88,7 +88,7 @@ impl<'a> Around<'a> {
                 _ => {}
             }
         }
-        // A scenario that says what becomes of queries has thought of them.
+        // A scenario that has expectations for DNS has thought of it.
         let asks = |expected: &crate::scenario::Expected| expected.flow.target == Target::ClusterDns;
         let without_dns = scenario.steps.iter().flat_map(|step| &step.expectations).any(asks);
         Self { cluster, namespaces, pods, services: services_of(&scenario.topology), without_dns }
@@ -98,7 +98,7 @@ impl<'a> Around<'a> {
         self.namespaces.is_empty() || self.namespaces.iter().any(|(_, labels)| selector.matches(labels))
     }
 
-    /// Whether a selector names a namespace that every cluster has and of which nothing is known here.
+    /// Whether a selector names a namespace that every cluster has but that is not known here.
     fn has_unlisted_pods(&self, namespaces: &Selector) -> bool {
         let named = namespaces.only_value_of("kubernetes.io/metadata.name");
         named.is_some_and(|name| EVERYWHERE.contains(&name) && !self.cluster.namespaces.contains_key(name))
@@ -114,7 +114,7 @@ impl<'a> Around<'a> {
     fn have_a_common_subject(&self, one: &ClusterPolicy, other: &ClusterPolicy) -> bool {
         let both = [one, other];
         let in_namespace = |of: &str| {
-            // A namespace that is not known may have any labels; one that is known has each of these at some time.
+            // A namespace that is not known may have any labels. One that is known has each of these at some time.
             let mut known = self.namespaces.iter().filter(|(name, _)| name == of).peekable();
             known.peek().is_none()
                 || known.any(|(_, labels)| both.iter().all(|policy| policy.namespaces.matches(labels)))
@@ -195,7 +195,7 @@ fn namespaced(
     }
 }
 
-/// What leaving `policyTypes` out does.
+/// Reports what happens because `policyTypes` is left out.
 fn types(manifest: &Manifest, spec: &Value, found: &mut Vec<Problem>) {
     let egress = spec["egress"].as_array();
     if egress.is_some_and(Vec::is_empty) && spec["ingress"].is_null() {
@@ -250,8 +250,8 @@ fn peer(
     }
 }
 
-/// A selector by the label `name`, which no namespace has unless somebody gives it that. Where all namespaces are known, the
-/// general question has been asked.
+/// Reports a selector by the label `name`, which no namespace has unless somebody sets it. If all namespaces are known, the
+/// general question covers this.
 fn by_name(
     manifest: &Manifest,
     path: &str,

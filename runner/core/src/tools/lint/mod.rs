@@ -1,5 +1,5 @@
-//! What is wrong with a scenario or with policies though they parse: policies that an API server rejects, expectations that
-//! the policies contradict, and policies that surely mean something else.
+//! What is wrong with a scenario or with policies although they parse: policies that an API server rejects, expectations that the
+//! policies contradict, and policies that surely do not do what is meant.
 
 mod dns;
 mod doubt;
@@ -29,7 +29,7 @@ pub use doubt::{Around, doubts};
 pub fn scenario(scenario: &Scenario, server: &ApiServer) -> Vec<Problem> {
     let mut found = Vec::new();
     if scenario.live {
-        // Which policies there are is only known in the cluster.
+        // Which policies exist is only known in the cluster.
         return found;
     }
     let mut scene = Scene::planned(&scenario.topology);
@@ -70,7 +70,7 @@ pub fn snapshot(snapshot: &Snapshot, server: &ApiServer) -> Vec<Problem> {
     problems.collect()
 }
 
-/// What an API server rejects of a manifest, when it is a policy. What only others reject is a warning.
+/// What an API server rejects in a manifest, if it is a policy. What only other API servers reject is a warning.
 #[must_use]
 pub fn rejected(manifest: &Manifest, value: &Value, server: &ApiServer) -> Vec<Problem> {
     let Some(kind) = policy_kind(manifest) else { return Vec::new() };
@@ -97,7 +97,7 @@ pub fn rejected(manifest: &Manifest, value: &Value, server: &ApiServer) -> Vec<P
     violations(kind, value).into_iter().map(problem).collect()
 }
 
-/// What becomes of an object when a client that does not ask for validation leaves an unknown field out.
+/// What an object becomes if a client that does not ask for validation leaves out an unknown field.
 fn consequence(path: &str) -> Option<&'static str> {
     let (holder, _) = path.rsplit_once('.').unwrap_or(("", path));
     let last = holder.rsplit('.').next().unwrap_or(holder);
@@ -117,7 +117,7 @@ fn consequence(path: &str) -> Option<&'static str> {
     }
 }
 
-/// What a cluster reads in a manifest of a scenario as hardly anybody means it.
+/// What a cluster reads in a manifest of a scenario differently from what people mean.
 fn surprises(manifest: &Manifest) -> impl Iterator<Item = Problem> + '_ {
     manifest.places.surprises().iter().map(|(at, length, message)| {
         let mut problem = Problem::new(at.clone(), *length, message.clone()).warning();
@@ -154,7 +154,7 @@ fn contradictions(
         let Some((family, finding)) = wrong.first() else { continue };
         let families = if wrong.len() == scenario.families.len() { None } else { Some(*family) };
         let problem = contradiction(expected, wanted, finding, families, scene);
-        // A line with globs, or `otherwise`, is told once for each rule that decides otherwise.
+        // A line with globs, or `otherwise`, is reported once for each rule that contradicts it.
         if told.insert((expected.at.clone(), problem.related.clone())) {
             found.push(problem);
         }

@@ -1,4 +1,4 @@
-//! Ports of a rule behind which nobody is.
+//! Ports of a rule on which nobody listens.
 
 use super::{
     at,
@@ -19,7 +19,7 @@ pub(super) enum Listeners<'a> {
     Anybody,
 }
 
-/// A port that nobody listens on. It is told only of pods whose ports are known.
+/// Reports a port on which nobody listens, but only for pods whose ports are known.
 pub(super) fn nobody_listens(
     manifest: &Manifest,
     path: &str,
@@ -61,7 +61,7 @@ pub(super) fn nobody_listens(
     }
 }
 
-/// A port that the pods of a rule do not have, and a Service in front of them has.
+/// Reports a port that the pods of a rule do not have, but that a Service in front of them has.
 pub(super) fn of_a_service(
     manifest: &Manifest,
     path: &str,
@@ -85,7 +85,7 @@ pub(super) fn of_a_service(
         Direction::Egress => return,
     };
     let mut known = pods.iter().flat_map(|pod| &pod.ports).peekable();
-    // What pods with known ports are asked on is told by `nobody_listens`.
+    // `nobody_listens` reports this for pods whose ports are known.
     let told = direction == Direction::Ingress && known.peek().is_some();
     if number != last || told || known.any(|known| (known.protocol, known.number) == (*protocol, *number)) {
         return;
@@ -118,7 +118,7 @@ pub(super) fn of_a_service(
     }
 }
 
-/// A named port where the rule is about addresses alone: an address has no names.
+/// Reports a named port in a rule that is about addresses only: addresses have no named ports.
 pub(super) fn name_at_addresses(
     manifest: &Manifest,
     path: &str,

@@ -18,7 +18,7 @@ pub(super) struct Edit {
     pub(super) at: Position,
     /// What it does, in a clause.
     pub(super) what: String,
-    /// The policy as it is then; none when it is not applied.
+    /// The edited policy; `None` if it is not applied.
     pub(super) value: Option<Value>,
 }
 
@@ -50,7 +50,7 @@ impl Editor<'_> {
         self.manifest.value.pointer(pointer)
     }
 
-    /// Keeps an edit that is made by a closure; `path` says where, as API servers write fields.
+    /// Keeps an edit that a closure makes, unless it changes nothing. `path` says where, as API servers write fields.
     fn add(&mut self, path: &str, what: impl Into<String>, edit: impl FnOnce(&mut Value)) {
         let mut value = self.manifest.value.clone();
         edit(&mut value);
@@ -61,7 +61,7 @@ impl Editor<'_> {
         self.edits.push(Edit { at, what: what.into(), value: Some(value) });
     }
 
-    /// Replaces what stands at a pointer.
+    /// Replaces what is at a pointer.
     fn set(&mut self, pointer: &str, path: &str, what: impl Into<String>, to: Value) {
         self.add(path, what, |value| {
             if let Some(place) = value.pointer_mut(pointer) {
@@ -70,7 +70,7 @@ impl Editor<'_> {
         });
     }
 
-    /// Takes an item out of a list.
+    /// Removes an item from a list.
     fn drop_item(&mut self, list: &str, index: usize, path: &str, what: &str) {
         self.add(path, what, |value| {
             if let Some(Value::Array(items)) = value.pointer_mut(list) {
@@ -83,7 +83,7 @@ impl Editor<'_> {
         self.value(list).and_then(Value::as_array).map_or(0, Vec::len)
     }
 
-    /// One of two policy types is dropped, whether they are written or follow from the sections.
+    /// Drops one of two policy types, whether they are written or follow from the sections.
     fn types(&mut self) {
         let written: Vec<String> = match self.value("/spec/policyTypes").and_then(Value::as_array) {
             Some(types) => types.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
@@ -102,7 +102,7 @@ impl Editor<'_> {
         }
     }
 
-    /// A selector is emptied, or loses one of its conditions.
+    /// Empties a selector, or drops one of its conditions.
     fn selector(&mut self, pointer: &str, path: &str) {
         let Some(selector) = self.value(pointer).cloned() else { return };
         let labels: Vec<String> =
@@ -148,13 +148,13 @@ impl Editor<'_> {
         }
     }
 
-    /// A rule and the next become one that has the peers and the ports of both.
+    /// Merges a rule and the next one into one rule that has the peers and the ports of both.
     fn merge(&mut self, list: &str, rule: usize, path: &str, peers: &str) {
         self.add(path, "the rule is merged with the next", |value| {
             let Some(Value::Array(rules)) = value.pointer_mut(list) else { return };
             let next = rules.remove(rule + 1);
             for field in [peers, "ports"] {
-                // Without the field a rule is about everybody, or every port: so is the merged one.
+                // Without the field, a rule is about everybody, or about every port. So is the merged one.
                 match (
                     rules[rule][field].as_array().filter(|l| !l.is_empty()).cloned(),
                     next[field].as_array().filter(|l| !l.is_empty()),
@@ -260,15 +260,15 @@ impl Editor<'_> {
     }
 }
 
-/// The ports that policies speak of and those beside them, over TCP and UDP.
+/// The ports that policies mention and those next to them, over TCP and UDP.
 pub(super) fn near_ports(spoken: &Spoken) -> BTreeSet<(Transport, u16)> {
     let near = |port: u16| [port.saturating_sub(1), port, port.saturating_add(1)];
     let ports = spoken.ports.iter().flat_map(|(_, port)| near(*port)).filter(|port| *port > 0);
     ports.flat_map(|port| [(Transport::Tcp, port), (Transport::Udp, port)]).collect()
 }
 
-/// An address in each block that policies speak of, and one beside it that a mask of one bit less would take in. Those of
-/// everything are nobody's.
+/// An address in each block that policies mention, and one beside the block that a mask with one bit less would include. A block
+/// of everything gets addresses that belong to nobody.
 pub(super) fn near_addresses(spoken: &Spoken) -> BTreeSet<IpAddr> {
     const NOBODY: [IpAddr; 2] = [
         IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),

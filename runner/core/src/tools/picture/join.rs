@@ -1,9 +1,9 @@
-//! Joins equal lines: of the whole namespace, of all workloads, of everybody.
+//! Joins equal lines: those of a whole namespace, of all workloads, of everybody.
 
 use super::{Picture, Tone};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Fewer workloads than this do not make a group whose lines are joined.
+/// Fewest workloads that make a group whose lines are joined.
 const LEAST: usize = 3;
 
 /// Where a line begins or ends.
@@ -15,13 +15,13 @@ pub(super) enum Seat {
     Group(usize),
 }
 
-/// Ports at a destination, and all lines that come to them.
+/// Ports at a destination, and all lines that lead to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) at: Seat,
     pub(super) ports: String,
     pub(super) tone: Tone,
-    /// Whoever is not drawn as a line: `anybody`.
+    /// Those that are not drawn as a line: `anybody`.
     pub(super) who: Vec<&'static str>,
     /// Where lines begin.
     pub(super) lines: Vec<Seat>,
@@ -97,7 +97,7 @@ fn lines(
     let all = 0..picture.ends.len();
     let workloads: BTreeSet<usize> = all.clone().filter(|end| picture.namespace(*end).is_some()).collect();
     if all.len() >= LEAST && has_all(Box::new(all)) {
-        // Nobody outside reaches somebody outside in a map.
+        // In a map, nobody outside reaches anybody else outside.
         let outside = matches!(at, Seat::End(end) if picture.namespace(end).is_none());
         return (vec![if outside { "any workload" } else { "anybody" }], Vec::new());
     }

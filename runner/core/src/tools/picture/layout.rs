@@ -1,4 +1,4 @@
-//! Places for everything: namespaces and, in each, its workloads in columns, so that lines go from left to right where they can.
+//! Places everything: namespaces and, in each, its workloads in columns, so that lines go from left to right where possible.
 
 use super::{
     Picture,
@@ -15,7 +15,7 @@ const PAD: f64 = 14.0;
 const GAP: f64 = 12.0;
 const BETWEEN: f64 = 70.0;
 const MARGIN: f64 = 16.0;
-/// Longer texts are shortened; their titles have them whole.
+/// Longer texts are shortened; their titles have the whole text.
 pub(super) const LONGEST: usize = 34;
 
 /// A box: a workload, an end outside, or the frame of a namespace.
@@ -38,7 +38,7 @@ pub(super) struct Layout {
     pub(super) rows: Vec<Row>,
     pub(super) frames: Vec<Place>,
     pub(super) boxes: Vec<Place>,
-    /// Which row, from where, and the points of the curve.
+    /// The row, the beginning, and the points of the curve of each line.
     pub(super) lines: Vec<(usize, Seat, [f64; 4])>,
 }
 
@@ -66,7 +66,7 @@ impl Place {
         Self { name: name.to_owned(), seat, x: 0.0, y: 0.0, width, height, rows }
     }
 
-    /// Where a line to a point leaves it: at the right; for one that goes down, up or back, at the left.
+    /// Where a line to a point leaves the box: at the right if the point is further right, otherwise at the left.
     fn exit(&self, to: f64) -> [f64; 2] {
         let right = self.x + self.width;
         [if to > right { right } else { self.x }, self.y + HEAD / 2.0]
@@ -115,7 +115,7 @@ pub(super) fn layout(picture: &Picture) -> Layout {
         .map(|(number, _)| Some(block(picture, &groups, number, &rows, &edges)))
         .collect();
 
-    // What is outside stands at the left as a source, at the right as a destination.
+    // An end outside is at the left as a source, and at the right as a destination.
     let outside = |end: &usize| picture.namespace(*end).is_none();
     let comes: BTreeSet<usize> = rows.iter().flat_map(|row| row.from.iter().copied()).collect();
     let is_source = |end: usize| edges.iter().any(|(from, _)| *from == Seat::End(end));
@@ -193,7 +193,7 @@ fn place_columns(columns: Vec<Vec<Block>>) -> Vec<Block> {
     placed
 }
 
-/// The lines from wherever they begin to the rows; the right one of two boxes of an end outside is the one with rows.
+/// The lines from their beginnings to the rows. If an end outside has two boxes, the right one has the rows.
 fn lines(rows: &[Row], frames: &[Place], boxes: &[Place]) -> Vec<(usize, Seat, [f64; 4])> {
     let mut lines = Vec::new();
     let mut all = frames.iter().chain(boxes);
@@ -263,7 +263,7 @@ fn block(
     Block { width: frame.width, height: frame.height, frame: Some(frame), boxes }
 }
 
-/// The column of each of so many nodes: a long chain of them is folded, so that a picture is about as high as it is wide.
+/// The column of each of this many nodes. A long chain of them is folded, so that a picture is about as high as it is wide.
 fn columns_of(nodes: usize, edges: &BTreeSet<(usize, usize)>) -> Vec<usize> {
     let layers = layers(nodes, edges);
     let deep = layers.iter().max().map_or(0, |deepest| deepest + 1);
@@ -271,7 +271,7 @@ fn columns_of(nodes: usize, edges: &BTreeSet<(usize, usize)>) -> Vec<usize> {
     layers.into_iter().map(|layer| if deep > most { layer * most / deep } else { layer }).collect()
 }
 
-/// How far from the start each of so many nodes is; what would close a circle does not count.
+/// How far from the start each of this many nodes is; an edge that would close a circle does not count.
 fn layers(nodes: usize, edges: &BTreeSet<(usize, usize)>) -> Vec<usize> {
     #[derive(Clone, Copy, PartialEq)]
     enum Seen {
@@ -283,7 +283,7 @@ fn layers(nodes: usize, edges: &BTreeSet<(usize, usize)>) -> Vec<usize> {
     let mut order = Vec::new();
     let mut kept: Vec<(usize, usize)> = Vec::new();
     let of = |node: usize| edges.range((node, 0)..=(node, usize::MAX)).map(|(_, to)| *to).collect::<Vec<_>>();
-    // Those that nothing leads to come first.
+    // The nodes with the fewest edges that lead to them come first.
     let mut starts: Vec<usize> = (0..nodes).collect();
     starts.sort_by_key(|node| (edges.iter().filter(|(_, to)| to == node).count(), *node));
     for start in starts {

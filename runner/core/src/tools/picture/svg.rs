@@ -7,7 +7,7 @@ use super::{
 };
 use std::{collections::BTreeSet, fmt::Write as _};
 
-/// So many names are told in a title; of more the number.
+/// A title lists at most this many names; if there are more, it gives the number of the others.
 const MOST_NAMES: usize = 12;
 
 pub(super) fn document(picture: &Picture) -> String {
@@ -22,7 +22,7 @@ fn drawn(picture: &Picture, style: &str, focus: &str) -> String {
     let layout = layout(picture);
     let (width, height) = (layout.width.ceil(), layout.height.ceil());
     let title = escaped(&picture.title);
-    // Browsers stop at the element itself on the way from end to end, where nothing can be done.
+    // Browsers would stop at the element itself on the way from end to end, although nothing can be done there.
     let root = if focus.is_empty() { "" } else { "tabindex=\"-1\" " };
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"picture\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
@@ -58,7 +58,7 @@ fn drawn(picture: &Picture, style: &str, focus: &str) -> String {
     svg + "</svg>"
 }
 
-/// What is told of an end: its name, whom it reaches, by whom it is reached.
+/// What is shown about an end: its name, whom it reaches, and who reaches it.
 fn about(picture: &Picture, layout: &Layout, end: usize) -> String {
     let others = |own: fn(&Row) -> &BTreeSet<usize>, other: fn(&Row) -> &BTreeSet<usize>| {
         let rows = layout.rows.iter().filter(|row| own(row).contains(&end));
@@ -140,7 +140,7 @@ fn line(svg: &mut String, picture: &Picture, layout: &Layout, row: &Row, from: S
             (format!("all of {name}"), ids(&members))
         }
     };
-    // What does not go to the right leaves at the left, and comes round.
+    // A line that does not go to the right leaves at the left and bends around.
     let (out, back) = if u > x {
         let bend = ((u - x) * 0.5).max(24.0);
         (bend, bend)

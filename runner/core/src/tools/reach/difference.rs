@@ -1,4 +1,4 @@
-//! What becomes different from one map to another, port by port, and because of which rules.
+//! What changes from one map to another, port by port, and because of which rules.
 
 use super::{
     Line, Reach, WORLD,
@@ -24,7 +24,7 @@ pub struct Change {
     /// Which connection on which port.
     #[serde(serialize_with = "as_text")]
     pub line: Line,
-    /// What decided it before; none when only the map is known and not its policies.
+    /// What decided it before; `None` if only the map is known and not its policies.
     pub before: Option<Why>,
     /// What decides it after, likewise.
     pub after: Option<Why>,
@@ -35,10 +35,10 @@ fn as_text<S: serde::Serializer>(line: &Line, serializer: S) -> Result<S::Ok, S:
 }
 
 impl Reach {
-    /// What becomes different from this map to a later one.
+    /// What changes from this map to a later one.
     ///
-    /// A port that only one of the maps names is looked up among all others of the other one; a block of addresses that only one names
-    /// in the narrowest block around it, or in the world.
+    /// If only one of the maps names a port, the other map's answer is that for all its other ports. If only one names a block of
+    /// addresses, the other map's answer is that for the narrowest block around it, or for the world.
     #[must_use]
     pub fn difference(&self, after: &Self) -> Difference {
         let (before, after) = (Known::of(self), Known::of(after));
@@ -65,7 +65,7 @@ impl Reach {
 }
 
 impl Difference {
-    /// Says of each line what decides it, as far as the policies before and after are known.
+    /// Adds to each line what decides it, as far as the policies before and after are known.
     pub fn explain(&mut self, before: Option<&Snapshot>, after: Option<&Snapshot>) {
         let [before, after] = [before, after].map(|snapshot| snapshot.map(Asker::new));
         for change in self.opens.iter_mut().chain(&mut self.closes) {
@@ -115,7 +115,7 @@ impl<'r> Known<'r> {
     }
 }
 
-/// Every pair of a block that only one of the maps has with a workload.
+/// Every pair of a workload and a block that only one of the maps has.
 fn blocks_and_others<'r>(before: &Known<'r>, after: &Known<'r>) -> impl Iterator<Item = (&'r str, &'r str)> {
     let blocks = before.blocks.iter().chain(&after.blocks).map(|(name, _)| *name);
     let lonely: BTreeSet<&str> =

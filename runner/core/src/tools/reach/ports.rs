@@ -1,4 +1,4 @@
-//! The ports of a connection: as texts in a map, and as sets of which one can be taken from another.
+//! The ports of a connection: as texts in a map, and as sets that can be subtracted from each other.
 
 use super::{ANY_OTHER, Line};
 use crate::{
@@ -7,7 +7,8 @@ use crate::{
 };
 use std::{collections::BTreeMap, collections::BTreeSet, fmt::Write as _};
 
-/// The ports on which an answer holds, while they are asked about one after the other; without a family in all that both ends have.
+/// The ports on which an answer holds, collected while they are asked about one after the other. No family means all families
+/// that both ends have.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) allowed: Vec<(Protocol, u16, Option<Family>)>,
@@ -30,8 +31,8 @@ impl Found {
     }
 }
 
-/// Ports as they are written. Where all others are among them, those of the same protocol are left out, and those that are not
-/// among them are named: `tcp/* but 22,23`.
+/// Ports as they are written. If all others are among them, those of the same protocol are left out, and those that are not among
+/// them are named: `tcp/* but 22,23`.
 pub(super) fn texts(
     ports: &[(Protocol, u16, Option<Family>)],
     asked: &BTreeSet<(Protocol, u16)>,
@@ -55,7 +56,7 @@ pub(super) fn texts(
 /// Ports of one protocol in one family.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Set {
-    /// Those that are in it; where all others are, those that are not.
+    /// The ports that are in it; if all others are in it, those that are not.
     named: BTreeSet<u16>,
     all_others: bool,
 }
@@ -105,7 +106,7 @@ impl Set {
 /// One text of a map's ports, read.
 pub(super) struct Read<'t> {
     pub(super) protocol: &'t str,
-    /// In both families without one.
+    /// `None` for both families.
     pub(super) family: Option<Family>,
     set: Set,
 }
@@ -129,7 +130,7 @@ impl<'t> Read<'t> {
         Some(Self { protocol, family, set: Set { named, all_others } })
     }
 
-    /// A port of it.
+    /// One of its ports.
     pub(super) fn port(&self) -> u16 {
         if self.set.all_others { ANY_OTHER } else { self.set.named.first().copied().unwrap_or(ANY_OTHER) }
     }
@@ -153,7 +154,7 @@ impl Ports {
         ports
     }
 
-    /// The lines from one end to another that are in this and not in the other, in these families.
+    /// The lines from one end to another that are in these ports and not in the other ones, in these families.
     pub(super) fn lines_without(
         &self,
         other: &Self,

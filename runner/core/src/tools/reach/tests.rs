@@ -78,7 +78,7 @@ fn told(changes: &[Change]) -> Vec<String> {
     changes.iter().map(|change| change.line.to_string()).collect()
 }
 
-/// What becomes different from one map to another, by the lines of both.
+/// What changes from one map to another, by the lines of both.
 fn changes(before: &Reach, after: &Reach) -> [Vec<String>; 2] {
     let difference = before.difference(after);
     [told(&difference.opens), told(&difference.closes)]

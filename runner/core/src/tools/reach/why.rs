@@ -12,23 +12,23 @@ use serde::Serialize;
 /// What decides one port of one pair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Why {
-    /// `allow`, `deny`, `unspecified`; `absent` when one of the ends is not there, `not-listening` when the destination is known to
+    /// `allow`, `deny`, `unspecified`; `absent` if one of the ends does not exist, `not-listening` if the destination is known to
     /// listen on other ports only.
     pub answer: &'static str,
     /// The reason in one clause.
     pub reason: String,
-    /// The rules that decide; where none does, the policies that isolate an end.
+    /// The rules that decide; if none does, the policies that isolate an end.
     pub rules: Vec<Cited>,
 }
 
-/// A rule, or a policy of which no rule matches.
+/// A rule, or a policy whose rules do not match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cited {
     /// The policy: `NetworkPolicy shop/db`.
     pub policy: String,
-    /// The rule's field in it: `spec.ingress[0]`; none when it is about the whole policy.
+    /// The rule's field in it: `spec.ingress[0]`; `None` if the whole policy is meant.
     pub field: Option<String>,
-    /// Where that is written, when it is known: `file:line:column`.
+    /// Where that is written, if it is known: `file:line:column`.
     pub at: Option<String>,
 }
 
@@ -123,7 +123,7 @@ impl<'s> Asker<'s> {
         Why { answer: answer.map_or("absent", Answer::word), reason, rules }
     }
 
-    /// An end by its name; a block also when no policy names it.
+    /// An end by its name. A block is found even if no policy names it.
     fn place(&self, name: &str) -> Option<Place> {
         let known = self.ends.iter().find(|end| end.name == name).cloned();
         known.or_else(|| Place::of_block(name, name.parse().ok()?, &self.spoken))

@@ -1,6 +1,6 @@
 //! How fast lint is: a thousand manifests, from their text to what an API server rejects and what is doubtful.
 //!
-//! Promised on one core: a second at most. `cargo bench -p flowproof-core --bench lint`.
+//! The promise: at most a second on one core. `cargo bench -p flowproof-core --bench lint`.
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 
@@ -16,7 +16,8 @@ use std::{fmt::Write as _, hint::black_box};
 /// Manifests in all.
 const MANIFESTS: usize = 1000;
 
-/// A stream of documents as a chart renders them: block style, of every twelve ten are policies, one is their namespace and one a pod in it.
+/// A stream of documents as a chart renders them, in block style: of every twelve, ten are policies, one is their namespace and
+/// one is a pod in it.
 fn documents() -> Vec<u8> {
     let mut text = String::new();
     for index in 0..MANIFESTS {
@@ -92,7 +93,7 @@ spec:
     text.into_bytes()
 }
 
-/// Reads and checks everything; how many problems there are.
+/// Reads and checks everything, and counts the problems.
 fn problems(files: &[(String, Vec<u8>)]) -> usize {
     let (snapshot, problems): (Snapshot, Vec<Problem>) = snapshot::manifests(files);
     problems.len() + lint::snapshot(&snapshot, &ApiServer::default()).len()

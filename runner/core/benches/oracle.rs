@@ -1,7 +1,7 @@
 //! How fast the oracle answers: single decisions, and all pairs of a large cluster.
 //!
-//! Promised on one core: a million decisions a second with 50 policies; all pairs of 1,000 pods with 500 policies on one port
-//! within a second, the preparation included. `cargo bench -p flowproof-core`.
+//! The promise, on one core: a million decisions a second with 50 policies; all pairs of 1,000 pods with 500 policies on one port
+//! within a second, including the preparation. `cargo bench -p flowproof-core`.
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 
@@ -69,7 +69,7 @@ fn ask(source: usize, destination: usize) -> Ask {
     }
 }
 
-/// All pairs; how many are allowed.
+/// Counts the allowed ones among all pairs.
 fn all_pairs(oracle: &Oracle<'_>, pods: usize) -> usize {
     let pairs = (0..pods).flat_map(|source| (0..pods).map(move |destination| (source, destination)));
     pairs

@@ -450,8 +450,9 @@ mod tests {
 
     #[test]
     fn only_captures_want_a_privilege() {
-        for (capture, user, added, level) in
-            [(false, 65532, json!([]), "restricted"), (true, 0, json!(["NET_RAW"]), "privileged")]
+        let (all, added) = (json!({ "drop": ["ALL"] }), json!({ "drop": ["ALL"], "add": ["NET_RAW"] }));
+        for (capture, user, capabilities, level) in
+            [(false, 65532, all, "restricted"), (true, 0, added, "privileged")]
         {
             let (pod, namespace) = made(capture);
             let container = &pod["spec"]["containers"][0];
@@ -460,7 +461,7 @@ mod tests {
                 json!({
                     "allowPrivilegeEscalation": false,
                     "readOnlyRootFilesystem": true,
-                    "capabilities": { "drop": ["ALL"] },
+                    "capabilities": capabilities,
                 })
             );
             assert_eq!(pod["spec"]["securityContext"]["runAsUser"], user);

@@ -145,7 +145,7 @@ impl Node {
                 for entry in entries.iter_mut() {
                     if let Some(read) = entry.in_cluster.take() {
                         let (written, key) = *read;
-                        let what = if key == "true" || key == "false" { "a truth value" } else { "a number" };
+                        let what = if key == "true" || key == "false" { "a boolean" } else { "a number" };
                         let message =
                             format!("the key {written} is {what} to Kubernetes: it becomes '{key}'");
                         surprises.push(Surprise { at: entry.at.clone(), message, is_refused: false });
@@ -161,7 +161,7 @@ impl Node {
     pub(crate) fn describe(&self) -> String {
         match &self.value {
             Content::Null => "nothing".to_owned(),
-            Content::Bool(value) => format!("the truth value {value}"),
+            Content::Bool(value) => format!("the boolean {value}"),
             Content::Number(value) => format!("the number {value}"),
             Content::Text(text) => format!("the text '{}'", shortened(text)),
             Content::List(_) => "a list".to_owned(),

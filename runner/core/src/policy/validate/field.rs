@@ -48,8 +48,8 @@ impl<'a> Field<'a> {
         let (here, hint) = match self.value {
             Value::Null => ("nothing".to_owned(), None),
             Value::Bool(value) => {
-                let hint = "put it in quotes; without them yes, no, on, off, y and n are truth values, too";
-                (format!("the truth value {value}"), Some(hint))
+                let hint = "put it in quotes; without them yes, no, on, off, y and n are booleans, too";
+                (format!("the boolean {value}"), Some(hint))
             }
             Value::Number(number) => (format!("the number {number}"), Some("put it in quotes")),
             Value::String(_) => ("text".to_owned(), None),

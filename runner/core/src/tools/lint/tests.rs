@@ -382,5 +382,5 @@ expect: { allow: [app/api -> data/db tcp/5432] }
     assert!(found.iter().all(|(severity, ..)| *severity == Severity::Warning), "{found:?}");
     let truth =
         with("      podSelector: { matchLabels: { app: yes } }\nexpect: { allow: [app/api -> data/db] }\n");
-    assert!(truth[0].2.contains("must be text, here it is the truth value true"), "{truth:?}");
+    assert!(truth[0].2.contains("must be text, here it is the boolean true"), "{truth:?}");
 }

@@ -168,8 +168,15 @@ fn killed(network: &Network) -> Result<(), Failed> {
     check(!network.namespaces().is_empty(), "its namespaces are still there", &ran)?;
     let listed = Network::ran(network.flowproof(&["clean"]));
     check(listed.code == Some(0), "clean lists", &listed)?;
-    let cleaned = Network::ran(network.flowproof(&["clean", "--all"]));
-    check(cleaned.code == Some(0), "clean removes", &cleaned)
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("cleaned.json");
+    let cleaned = Network::ran(network.flowproof(&["clean", "--all", "--json", &file.display().to_string()]));
+    check(cleaned.code == Some(0), "clean removes", &cleaned)?;
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    check(json["schema"] == "flowproof.clean/1", "the JSON has its schema", &cleaned)?;
+    let runs = json["runs"].as_array().map_or(&[][..], Vec::as_slice);
+    let namespaces = runs.iter().map(|run| run["namespaces"].as_array().map_or(0, Vec::len)).sum::<usize>();
+    check(namespaces == 2 && runs[0]["removed"] == true, "the JSON names what was removed", &cleaned)
 }
 
 /// The namespace controller waits five seconds before it handles a deletion; the verdicts are reported before that.

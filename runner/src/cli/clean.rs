@@ -1,6 +1,6 @@
 //! `flowproof clean`: lists and removes what runs left behind.
 
-use super::{Failure, cluster::KubeArgs, console, exits, say, values::duration};
+use super::{Failure, cluster::KubeArgs, console, exits, outputs::JsonArgs, say, values::duration};
 use crate::{
     cluster::Wait,
     kube::{Found, Kube, Remains},
@@ -10,7 +10,11 @@ use crate::{
 use clap::Args;
 use flowproof_core::outcome::Exit;
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use std::{fmt::Write, time::Duration};
+
+/// Name and version of the schema of `--json`.
+const SCHEMA: &str = "flowproof.clean/1";
 
 /// `flowproof clean`.
 #[derive(Debug, Clone, Args)]
@@ -29,6 +33,9 @@ pub struct CleanArgs {
     /// Remove runs that started longer ago than this
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub older_than: Option<Duration>,
+    /// The result as JSON.
+    #[command(flatten)]
+    pub json: JsonArgs,
     /// Which Kubernetes cluster.
     #[command(flatten)]
     pub kube: KubeArgs,
@@ -49,19 +56,32 @@ pub async fn clean(args: CleanArgs) -> Result<Exit, Failure> {
         ))
         .hint("flowproof clean without arguments lists the runs that left something behind"));
     }
-    if args.runs.is_empty() && !args.all && args.older_than.is_none() {
-        return say(&list(&runs));
-    }
+    let listing = args.runs.is_empty() && !args.all && args.older_than.is_none();
     let old = |run: &Remains| args.older_than.is_some_and(|limit| age(run).is_some_and(|age| age >= limit));
-    let mut text = String::new();
-    let mut removed = 0;
+    let mut removed = Vec::new();
     for run in runs.iter().filter(|run| args.all || args.runs.contains(&run.run) || old(run)) {
-        let gone = cluster.remove_run(&run.run, Wait::UntilGone).await?;
-        removed += 1;
-        let _ = writeln!(text, "{}  removed: {}", run.run, contents(&gone));
+        removed.push(cluster.remove_run(&run.run, Wait::UntilGone).await?);
     }
-    let _ = writeln!(text, "{removed} of {} removed", counted(runs.len(), "run", "runs"));
-    say(&text)
+    let described: Vec<Value> =
+        runs.iter().map(|run| described(run, removed.iter().any(|gone| gone.run == run.run))).collect();
+    args.json.write(&json!({ "schema": SCHEMA, "runs": described, "unlisted": unlisted }))?;
+    if args.json.replaces_text() {
+        return Ok(Exit::Success);
+    }
+    say(&if listing { list(&runs) } else { report(&removed, runs.len()) })
+}
+
+/// A run as JSON.
+fn described(run: &Remains, removed: bool) -> Value {
+    json!({
+        "run": run.run,
+        "created": run.created,
+        "runner": run.runner,
+        "removed": removed,
+        "namespaces": run.namespaces,
+        "objects": run.objects.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "holders": run.holders.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
 }
 
 fn list(runs: &[Remains]) -> String {
@@ -76,6 +96,15 @@ fn list(runs: &[Remains]) -> String {
         0 => "nothing was left behind\n",
         _ => "remove them with: flowproof clean RUN… | --older-than 1h | --all\n",
     };
+    text
+}
+
+fn report(removed: &[Remains], found: usize) -> String {
+    let mut text = String::new();
+    for run in removed {
+        let _ = writeln!(text, "{}  removed: {}", run.run, contents(run));
+    }
+    let _ = writeln!(text, "{} of {} removed", removed.len(), counted(found, "run", "runs"));
     text
 }
 

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+use walkdir::WalkDir;
 
 /// The names of all crates that a package is built from, its own among them.
 fn crates(package: &str) -> BTreeSet<String> {
@@ -86,16 +87,11 @@ fn declared_module(line: &str) -> Option<&str> {
     (before.is_empty() || before.starts_with("pub")).then_some(name)
 }
 
-/// Collects the files of a folder and of those in it.
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("the folder can be read") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
+/// The source files of a folder and of those in it.
+fn sources(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = WalkDir::new(folder).sort_by_file_name().into_iter();
+    let paths = entries.map(|entry| entry.expect("the folder can be read").into_path());
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
 }
 
 /// The modules that a file declares for tests only, as the paths of their files without `.rs`.
@@ -160,11 +156,7 @@ fn names_after<'c>(root: &str, code: &'c str) -> Vec<(usize, &'c str)> {
 #[test]
 fn a_room_of_the_core_uses_earlier_rooms_only() {
     let (rooms, folder) = (rooms(), core());
-    let mut paths = Vec::new();
-    files(&folder, &mut paths);
-    paths.sort();
-    let sources: Vec<(PathBuf, String)> = paths
-        .into_iter()
+    let sources: Vec<(PathBuf, String)> = sources(&folder)
         .map(|path| (path.clone(), fs::read_to_string(path).expect("source is text")))
         .collect();
     let tests: Vec<PathBuf> = sources.iter().flat_map(|(path, text)| test_modules(path, text)).collect();

@@ -6,22 +6,15 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
+use walkdir::WalkDir;
 
 /// README.md, and every page below `docs`.
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let (mut pages, mut folders) = (vec![root.join("README.md")], vec![root.join("docs")]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("a folder can be listed").flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
-                pages.push(path);
-            }
-        }
-    }
-    pages
+    let entries = WalkDir::new(root.join("docs")).into_iter();
+    let below = entries.map(|entry| entry.expect("the folder can be read").into_path());
+    let pages = below.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    pages.chain([root.join("README.md")]).collect()
 }
 
 /// The rows `| number | meaning |…` below a heading "Exit codes".

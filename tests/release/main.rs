@@ -13,6 +13,7 @@ use std::{
     path::{Path, PathBuf},
     process::Output,
 };
+use walkdir::WalkDir;
 
 /// The top of the repository.
 fn root() -> PathBuf {
@@ -29,19 +30,12 @@ fn text(path: &str) -> String {
 
 /// The Markdown files that people read, by their paths.
 fn documentation() -> Vec<String> {
-    let mut files = ["README.md", "CONTRIBUTING.md", "tests/lab/README.md"].map(str::to_owned).to_vec();
-    let mut folders = vec!["docs".to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(root().join(&folder)).expect("it is a folder").flatten() {
-            let path = format!("{folder}/{}", entry.file_name().display());
-            if entry.path().is_dir() {
-                folders.push(path);
-            } else if entry.path().extension().is_some_and(|extension| extension == "md") {
-                files.push(path);
-            }
-        }
-    }
-    files
+    let entries = WalkDir::new(root().join("docs")).into_iter();
+    let below = entries.map(|entry| entry.expect("the folder can be read").into_path());
+    let pages = below.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let inside = |path: PathBuf| path.strip_prefix(root()).expect("it is inside").display().to_string();
+    let others = ["README.md", "CONTRIBUTING.md", "tests/lab/README.md"];
+    others.map(str::to_owned).into_iter().chain(pages.map(inside)).collect()
 }
 
 /// A YAML file of the repository.

@@ -274,7 +274,8 @@ fn pods_of(world: usize) -> Vec<PodSpec> {
                 PORTS.map(|port| NamedListener {
                     name: if transport == Transport::Tcp { named(port) } else { None },
                     listener: Listener { transport, port },
-                    sidecar: false,
+                    // A native sidecar's port, with a name in some pods.
+                    sidecar: port == 81 && index >= PODS / 2,
                 })
             };
             let listens = [listen(Transport::Tcp), listen(Transport::Udp)].concat();

@@ -94,13 +94,17 @@ fn worlds(runner: &mut TestRunner) -> Value {
             if !app.is_empty() {
                 labels.insert("app".to_owned(), app.into());
             }
-            // The same name means different numbers.
-            let listens = match pod % 3 {
-                0 => json!([{"web": "tcp/80"}, {"alt": "tcp/81"}, "tcp/82", "udp/80"]),
-                1 => json!(["tcp/80", {"web": "tcp/81"}, {"alt": "tcp/82"}, "udp/80"]),
-                _ => json!(["tcp/80", "tcp/81", {"web": "tcp/82"}, "udp/80"]),
+            // The same name means different numbers, and is a native sidecar's in one pod.
+            let (listens, sidecar) = match pod {
+                0 => (json!([{"web": "tcp/80"}, {"alt": "tcp/81"}, "tcp/82", "udp/80"]), json!([])),
+                1 => (json!(["tcp/80", {"web": "tcp/81"}, {"alt": "tcp/82"}, "udp/80"]), json!([])),
+                2 => (json!(["tcp/80", "tcp/81", {"web": "tcp/82"}, "udp/80"]), json!([])),
+                _ => (json!([{"web": "tcp/80"}, "tcp/82", "udp/80"]), json!([{"alt": "tcp/81"}])),
             };
-            workloads.insert(workload(world, pod), json!({"labels": labels, "listens": listens}));
+            workloads.insert(
+                workload(world, pod),
+                json!({"labels": labels, "listens": listens, "sidecar": sidecar}),
+            );
             // One port leads to a name, the other one to a number with a different name in each pod.
             services.insert(
                 workload(world, pod),
@@ -169,7 +173,8 @@ fn namespaced(network: &Network, steps: usize) -> Value {
                 apply.push(manifest("networking.k8s.io/v1", "NetworkPolicy", metadata, spec));
             }
         }
-        all.push(step(number, &before, apply.clone(), true));
+        // Without hairpins on Cilium: the SYN of a denied connection gets through after a hairpin's packet (docs/decisions/0019).
+        all.push(step(number, &before, apply.clone(), !is_cilium(network)));
         before = apply;
     }
     scenario["steps"] = all.into();
@@ -287,7 +292,7 @@ fn report(ran: &Ran, scenario: &Value, file: &Path) -> Result<(), Failed> {
         return Err(format!("{}: {end}\n{}", file.display(), ran.stderr).into());
     }
     let mut told = Vec::new();
-    let mut counts = [0_usize; 3];
+    let (mut counts, mut known) = ([0_usize; 3], 0_usize);
     for (number, step) in steps.iter().enumerate() {
         for flow in step["flows"].as_array().into_iter().flatten() {
             match flow["expectation"].as_str() {
@@ -296,6 +301,10 @@ fn report(ran: &Ran, scenario: &Value, file: &Path) -> Result<(), Failed> {
                 _ => counts[2] += 1,
             }
             if flow["verdict"] == "matched" || flow["verdict"] == "unspecified" {
+                continue;
+            }
+            if !flow["deviation"].is_null() {
+                known += 1;
                 continue;
             }
             let world =
@@ -326,7 +335,7 @@ fn report(ran: &Ran, scenario: &Value, file: &Path) -> Result<(), Failed> {
     }
     let [allowed, denied, open] = counts;
     eprintln!(
-        "{} steps: {allowed} flows allowed, {denied} denied, {open} left open; {} disagree",
+        "{} steps: {allowed} flows allowed, {denied} denied, {open} left open; {known} are known deviations, {} disagree",
         steps.len(),
         told.len()
     );

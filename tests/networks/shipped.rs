@@ -128,8 +128,5 @@ fn mismatches(ran: &Ran) -> String {
         .filter(|(_, flow)| flow["verdict"] != "matched" && flow["deviation"].is_null());
     let told =
         wrong.map(|(file, flow)| format!("{file}: {} {} {}", flow["flow"], flow["family"], flow["text"]));
-    told.collect::<Vec<_>>().join(
-        "
-",
-    )
+    told.collect::<Vec<_>>().join("\n")
 }

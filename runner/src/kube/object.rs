@@ -328,8 +328,7 @@ fn protocol(transport: Transport) -> &'static str {
 fn runner() -> String {
     let user =
         std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".into());
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "unknown".into());
-    format!("{user}@{}", host.trim())
+    format!("{user}@{}", rustix::system::uname().nodename().to_string_lossy())
 }
 
 /// Turns the JSON form into the typed one; fails on what a scenario wrote into it (tolerations).

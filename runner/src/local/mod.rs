@@ -7,27 +7,35 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`client`] | [`LocalCluster`], the runner's side |
-//! | [`world`] | the child process |
+//! | [`world`] | the child process, and [`LocalCluster`], the runner's side; on Linux only |
+//! | `elsewhere` | on other systems: a [`LocalCluster`] that does not start |
 //! | [`engine`] | what the rules of every node must be: pure |
 //! | [`fault`] | what it can do wrong |
 //! | [`paper`] | the same cluster without a kernel: what would become of each flow |
 //! | [`address`] | the address plan |
+//! | [`object`] | the API's objects |
 //! | [`system`] | what every cluster has before the first deployment |
-//! | [`channel`], [`message`] | how the two sides talk |
+
+#![cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "some of the address plan and of the engine is only for the world")
+)]
 
 mod address;
-mod channel;
-mod client;
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
 mod engine;
 pub mod fault;
-mod message;
+mod object;
 mod options;
 pub mod paper;
 mod system;
+#[cfg(target_os = "linux")]
 mod world;
 
 pub use address::{Families, MAX_NODES};
-pub use client::LocalCluster;
+#[cfg(not(target_os = "linux"))]
+pub use elsewhere::{LocalCluster, become_world_if_asked};
 pub use options::LocalOptions;
-pub use world::become_world_if_asked;
+#[cfg(target_os = "linux")]
+pub use world::{LocalCluster, become_world_if_asked};

@@ -5,7 +5,6 @@
 
 use super::{
     address::{self, Families, Numbers, Reuse},
-    client::{container_port, error_of, object_of, protocol, service_ports},
     engine::{
         compile::compile,
         memory::Memory,
@@ -14,7 +13,7 @@ use super::{
         walk::Paths,
     },
     fault::Fault,
-    message::{Name, Refusal},
+    object::{ContainerPort, Name, Protocol, Refusal, ServicePort},
     system,
 };
 use flowproof_core::{
@@ -104,7 +103,7 @@ impl Api {
             let service = Service {
                 name: name.clone(),
                 selector: spec.selector.clone(),
-                ports: service_ports(&spec.ports),
+                ports: spec.ports.iter().map(ServicePort::from).collect(),
                 addresses: address::service(number, Families::Dual),
             };
             api.state.view.services.insert(name.clone(), Arc::new(service));
@@ -114,7 +113,7 @@ impl Api {
             let pod = Pod {
                 name: workload.clone(),
                 labels: spec.labels.clone(),
-                ports: spec.listens.iter().map(container_port).collect(),
+                ports: spec.listens.iter().map(ContainerPort::from).collect(),
                 node,
                 addresses: Vec::new(),
                 host_network: spec.host_network,
@@ -152,7 +151,7 @@ impl Api {
             Change::Apply(manifest) => {
                 view.apply(&Names::logical_manifest(manifest, &self.state.pods))?;
             }
-            Change::Delete(object) => view.delete(&object_of(object))?,
+            Change::Delete(object) => view.delete(&object.into())?,
             Change::LabelPod(workload, change) => {
                 if let Some(pod) = view.pods.get_mut(workload) {
                     amend(&mut Arc::make_mut(pod).labels, change);
@@ -201,7 +200,7 @@ impl State {
         };
         let to = addresses.into_iter().find(|address| Family::of(*address) == family)?;
         let paths = Paths { view: &self.view, addresses: &self.nodes, nodes: &rules.0 };
-        Some(paths.connect(source, to, protocol(flow.transport), flow.port))
+        Some(paths.connect(source, to, Protocol::from(flow.transport), flow.port))
     }
 }
 
@@ -234,6 +233,6 @@ impl Rules {
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self(error_of(refusal).to_string())
+        Self(refusal.into_error().to_string())
     }
 }

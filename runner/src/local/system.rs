@@ -3,7 +3,7 @@
 use super::{
     address::{self, Families},
     engine::view::{Service, View},
-    message::{ContainerPort, Name, PodOrder, Protocol, ServicePort, TargetPort},
+    object::{ContainerPort, Name, PodOrder, Protocol, ServicePort, TargetPort},
 };
 use flowproof_core::{place::rewrite::namespace_labels, scenario::Labels};
 use std::sync::Arc;

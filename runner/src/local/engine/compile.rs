@@ -16,7 +16,7 @@ use super::{
 use crate::local::{
     address,
     fault::Fault,
-    message::{ContainerPort, Name, Protocol},
+    object::{ContainerPort, Name, Protocol},
 };
 use flowproof_core::scenario::Labels;
 use std::{

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::local::{
     fault::{Fault, STARTUP_WINDOW},
-    message::Name,
+    object::Name,
 };
 use flowproof_core::scenario::Labels;
 use std::{

@@ -1,7 +1,7 @@
 //! NetworkPolicies as the engine keeps them: defaults filled in, everything checked.
 
 use super::selector::Selector;
-use crate::local::message::{Name, Protocol};
+use crate::local::object::{Name, Protocol};
 use ipnet::IpNet;
 
 pub(crate) use super::read::{Scope, read, scope};

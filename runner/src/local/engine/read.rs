@@ -6,7 +6,7 @@ use super::{
     policy::{Direction, NetworkPolicy, Peer, Port, PortMatch, Rule},
     selector::{Expression, Operator, Selector},
 };
-use crate::local::message::{Name, Protocol, Refusal};
+use crate::local::object::{Name, Protocol, Refusal};
 use flowproof_core::scenario::name::is_subdomain;
 use ipnet::IpNet;
 use serde_json::Value;

@@ -4,7 +4,7 @@
 //! ones are the same, so a deny-all for a hundred pods is as small as for one.
 
 use super::ranges::{Kind, Ranges};
-use crate::local::message::Protocol;
+use crate::local::object::Protocol;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 /// All rules of a node that follow from the API's state.

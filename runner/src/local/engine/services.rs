@@ -5,7 +5,7 @@ use super::{
     ruleset::{Action, Chain, Key, Rule, Ruleset, Table},
     view::{Pod, Service, View},
 };
-use crate::local::message::{ServicePort, TargetPort};
+use crate::local::object::{ServicePort, TargetPort};
 use std::{net::IpAddr, sync::Arc};
 
 /// Adds the translations of all Services. They are the same on every node.

@@ -4,7 +4,7 @@ use super::{
     policy::{self, NetworkPolicy, Scope},
     tier::{self, ClusterPolicy},
 };
-use crate::local::message::{ContainerPort, Name, Object, Refusal, ServicePort};
+use crate::local::object::{ContainerPort, Name, Object, Refusal, ServicePort};
 use flowproof_core::scenario::Labels;
 use serde_json::Value;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};

@@ -9,7 +9,7 @@ use super::{
     services::kind_of,
     view::{Pod, View},
 };
-use crate::local::{fault::Fault, message::Protocol};
+use crate::local::{fault::Fault, object::Protocol};
 use std::net::IpAddr;
 
 /// A source port that no policy names.

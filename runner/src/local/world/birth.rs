@@ -5,10 +5,11 @@
 //! first process ends, so nothing survives the inner process. The inner process ends when the outer one ends (parent death signal),
 //! and when the runner's end of the channel closes for whatever reason.
 
-use crate::local::{
+use super::{
     channel,
-    message::{Answer, Numbered, Refusal, SETUP_ID},
+    message::{Answer, Numbered, SETUP_ID},
 };
+use crate::local::object::Refusal;
 use nix::{
     errno::Errno,
     mount::{MsFlags, mount},

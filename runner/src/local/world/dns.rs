@@ -168,7 +168,7 @@ fn pod_address(dashed: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::{engine::view::Service, message::Name as ObjectName};
+    use crate::local::{engine::view::Service, object::Name as ObjectName};
     use std::sync::Arc;
 
     #[test]

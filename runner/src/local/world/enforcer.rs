@@ -1,6 +1,7 @@
 //! Keeps the rules of every node in line with the API's state: one task, in the order of changes.
 
 use super::{
+    message::Setup,
     nft::{Loaded, foundations, has_own_paths},
     node::Node,
     state::failed,
@@ -13,7 +14,7 @@ use crate::local::{
         view::View,
     },
     fault::{Fault, LATE},
-    message::{Refusal, Setup},
+    object::Refusal,
 };
 use futures::future::join_all;
 use nlink::{Connection, Nftables};

@@ -1,7 +1,9 @@
-//! The world: the process with the namespaces of a local cluster.
+//! The world: the process with the namespaces of a local cluster, and the runner's side of it.
 //!
 //! | module | job |
 //! |---|---|
+//! | [`client`] | [`LocalCluster`], the runner's side |
+//! | [`channel`], [`message`] | how the two sides talk |
 //! | [`birth`] | creates the namespaces, and the process with which they end |
 //! | [`serve`] | takes requests and answers them |
 //! | [`state`] | the state of the API, the running pods, and what each request does |
@@ -11,10 +13,13 @@
 //! | [`dns`] | the cluster DNS |
 //! | [`inside`] | runs code in a namespace |
 
-pub(crate) mod birth;
+mod birth;
+mod channel;
+mod client;
 mod dns;
 mod enforcer;
 mod inside;
+mod message;
 mod nft;
 mod node;
 mod pod;
@@ -22,6 +27,5 @@ mod route;
 mod serve;
 mod state;
 
-pub(crate) use birth::OUTER;
 pub use birth::become_world_if_asked;
-pub(crate) use state::node_name;
+pub use client::LocalCluster;

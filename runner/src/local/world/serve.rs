@@ -1,10 +1,11 @@
 //! The world's loop: takes requests from the runner and answers them, until the runner is gone.
 
-use super::state::World;
-use crate::local::{
+use super::{
     channel::{self, Inbox},
-    message::{Answer, Numbered, Refusal, Request, SETUP_ID},
+    message::{Answer, Numbered, Request, SETUP_ID},
+    state::World,
 };
+use crate::local::object::Refusal;
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream},
     process::ExitCode,

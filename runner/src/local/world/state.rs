@@ -4,6 +4,7 @@ use super::{
     dns,
     enforcer::Enforcer,
     inside,
+    message::{Answer, Batch, Request, ServiceOrder, Setup},
     node::{self, Node},
     pod::{self, Link, Running},
     serve::Reply,
@@ -12,7 +13,7 @@ use crate::local::{
     address::{self, Families, Numbers, Reuse},
     engine::view::{Pod, Service, View},
     fault::Fault,
-    message::{Answer, Batch, Name, Object, PodOrder, Refusal, Request, ServiceOrder, Setup},
+    object::{Name, Object, PodOrder, Refusal},
     system,
 };
 use flowproof_core::{

@@ -10,7 +10,7 @@ use crate::local::{
         selector::Selector,
         tier::{ClusterPolicy, Peer, Pods, Rule, Then, Tier},
     },
-    message::{Protocol, Refusal},
+    object::{Protocol, Refusal},
 };
 use serde_json::Value;
 

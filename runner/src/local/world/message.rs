@@ -1,8 +1,10 @@
 //! What the runner asks of its world, and what the world answers.
 
-use super::address::Families;
+use crate::local::{
+    address::Families,
+    object::{Name, Object, PodOrder, Refusal, ServicePort},
+};
 use flowproof_core::scenario::{Labels, label::LabelChange};
-use flowproof_wire::First;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
@@ -60,26 +62,6 @@ pub(crate) enum Answer {
     Refused(Refusal),
 }
 
-/// Mirrors the errors of `Cluster` that a world can cause.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Refusal {
-    Surroundings { what: String, hint: String },
-    Rejected { object: String, message: String },
-    PodFailed { pod: Name, why: String },
-    PodGone { pod: Name },
-    Unsupported { what: String },
-    Failed { context: String, message: String },
-}
-
-impl Refusal {
-    /// The rejection of an object, by kind and name, with the message of an API server.
-    pub(crate) fn rejected(object: String, message: String) -> Self {
-        Self::Rejected { object, message }
-    }
-}
-
-pub(crate) type Name = flowproof_core::scenario::name::Qualified;
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Setup {
     pub(crate) nodes: u8,
@@ -103,67 +85,8 @@ pub(crate) struct Batch {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PodOrder {
-    pub(crate) name: Name,
-    pub(crate) labels: Labels,
-    pub(crate) ports: Vec<ContainerPort>,
-    pub(crate) node: String,
-    pub(crate) host_network: bool,
-    pub(crate) first: Option<First>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct ContainerPort {
-    pub(crate) name: Option<String>,
-    pub(crate) protocol: Protocol,
-    pub(crate) port: u16,
-    /// Whether it is a native sidecar's.
-    pub(crate) sidecar: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ServiceOrder {
     pub(crate) name: Name,
     pub(crate) selector: Labels,
     pub(crate) ports: Vec<ServicePort>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ServicePort {
-    pub(crate) protocol: Protocol,
-    pub(crate) port: u16,
-    pub(crate) target: TargetPort,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum TargetPort {
-    Number(u16),
-    Name(String),
-}
-
-/// A transport protocol as NetworkPolicy and Services name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) enum Protocol {
-    Tcp,
-    Udp,
-    Sctp,
-}
-
-impl Protocol {
-    /// The number in the IP header (IANA).
-    pub(crate) fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
-            Self::Sctp => 132,
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Object {
-    pub(crate) api_version: String,
-    pub(crate) kind: String,
-    pub(crate) namespace: Option<String>,
-    pub(crate) name: String,
 }

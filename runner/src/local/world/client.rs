@@ -1,24 +1,26 @@
 //! The runner's side of a local cluster.
 
 use super::{
-    address::{Families, MAX_NODES},
+    birth::OUTER,
     channel::{self, Inbox},
-    engine::policy::scope,
-    fault::Fault,
-    message::{
-        Answer, Batch, ContainerPort, Numbered, Object, PodOrder, Protocol, Refusal, Request, SETUP_ID,
-        ServiceOrder, ServicePort, Setup, TargetPort,
-    },
-    options::{self, LocalOptions},
-    world,
+    message::{Answer, Batch, Numbered, Request, SETUP_ID, ServiceOrder, Setup},
+    state::node_name,
 };
-use crate::cluster::{
-    Accepted, Cluster, ClusterError, ClusterInfo, Deployed, LabelChange, Lane, MANAGED_BY_LABEL, NodeInfo,
-    Pod, PodName, PodSpec, RUN_LABEL, ServiceSpec, Stream, Wait,
+use crate::{
+    cluster::{
+        Accepted, Cluster, ClusterError, ClusterInfo, Deployed, LabelChange, Lane, MANAGED_BY_LABEL,
+        NodeInfo, Pod, PodName, PodSpec, RUN_LABEL, ServiceSpec, Stream, Wait,
+    },
+    local::{
+        address::{Families, MAX_NODES},
+        engine::policy::scope,
+        fault::Fault,
+        object::{ContainerPort, PodOrder, Refusal, ServicePort},
+        options::{self, LocalOptions},
+    },
 };
 use async_trait::async_trait;
-use flowproof_core::scenario::{Labels, NamedListener, ObjectRef, TargetPort as Target};
-use flowproof_wire::Transport;
+use flowproof_core::scenario::{Labels, ObjectRef};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -83,7 +85,7 @@ impl LocalCluster {
         let (ours, theirs) =
             UnixStream::pair().map_err(|e| failed("making a channel to the local cluster", e))?;
         let child = Command::new(program)
-            .arg(world::OUTER)
+            .arg(OUTER)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             // A signal from the terminal is for the runner, which cleans up.
@@ -126,7 +128,7 @@ impl LocalCluster {
             channel::send(&self.outgoing, &Numbered { id, body }, None).map_err(|_| gone())?;
         }
         match tokio::time::timeout(limit, answer).await {
-            Ok(Ok((Answer::Refused(refusal), _))) => Err(error_of(refusal)),
+            Ok(Ok((Answer::Refused(refusal), _))) => Err(refusal.into_error()),
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(gone()),
             Err(_) => Err(failed(
@@ -236,7 +238,7 @@ impl Cluster for LocalCluster {
     }
 
     async fn delete(&self, object: &ObjectRef) -> Result<Accepted, ClusterError> {
-        self.change(Request::Delete(object_of(object))).await
+        self.change(Request::Delete(object.into())).await
     }
 
     async fn label_pod(&self, pod: &PodName, labels: &LabelChange) -> Result<Accepted, ClusterError> {
@@ -268,7 +270,7 @@ impl Cluster for LocalCluster {
     }
 
     async fn serves(&self, api_version: &str, kind: &str) -> Result<(), ClusterError> {
-        scope(api_version, kind).map(drop).map_err(error_of)
+        scope(api_version, kind).map(drop).map_err(Refusal::into_error)
     }
 
     async fn remove(&self, lane: &Lane, _wait: Wait) -> Result<(), ClusterError> {
@@ -321,7 +323,7 @@ fn setup(options: &LocalOptions) -> Result<Setup, ClusterError> {
 }
 
 fn describe_node((addresses, number): (Vec<IpAddr>, u8)) -> NodeInfo {
-    let name = world::node_name(number);
+    let name = node_name(number);
     NodeInfo {
         labels: Labels::from([
             ("kubernetes.io/hostname".to_owned(), name.clone()),
@@ -348,28 +350,10 @@ fn pod_order(pod: &PodSpec) -> PodOrder {
     PodOrder {
         name: pod.name.clone(),
         labels: marked(&pod.labels, &pod.run),
-        ports: pod.listens.iter().map(container_port).collect(),
+        ports: pod.listens.iter().map(ContainerPort::from).collect(),
         node: pod.node.clone(),
         host_network: pod.host_network,
         first: pod.first.clone(),
-    }
-}
-
-pub(super) fn object_of(object: &ObjectRef) -> Object {
-    Object {
-        api_version: object.api_version.clone(),
-        kind: object.kind.clone(),
-        namespace: object.namespace.clone(),
-        name: object.name.clone(),
-    }
-}
-
-pub(super) fn container_port(listens: &NamedListener) -> ContainerPort {
-    ContainerPort {
-        name: listens.name.clone(),
-        protocol: protocol(listens.listener.transport),
-        port: listens.listener.port,
-        sidecar: listens.sidecar,
     }
 }
 
@@ -377,44 +361,12 @@ fn service_order(service: &ServiceSpec) -> ServiceOrder {
     ServiceOrder {
         name: service.name.clone(),
         selector: service.selector.clone(),
-        ports: service_ports(&service.ports),
-    }
-}
-
-pub(super) fn service_ports(ports: &[flowproof_core::scenario::ServicePort]) -> Vec<ServicePort> {
-    let port = |port: &flowproof_core::scenario::ServicePort| ServicePort {
-        protocol: protocol(port.listener.transport),
-        port: port.listener.port,
-        target: match &port.target {
-            Target::Number(number) => TargetPort::Number(*number),
-            Target::Name(name) => TargetPort::Name(name.clone()),
-        },
-    };
-    ports.iter().map(port).collect()
-}
-
-pub(super) fn protocol(transport: Transport) -> Protocol {
-    match transport {
-        Transport::Tcp | Transport::DnsTcp => Protocol::Tcp,
-        Transport::Udp | Transport::DnsUdp => Protocol::Udp,
+        ports: service.ports.iter().map(ServicePort::from).collect(),
     }
 }
 
 fn running_pod(spec: &PodSpec, addresses: Vec<IpAddr>) -> Pod {
     Pod { name: spec.name.clone(), addresses, node: spec.node.clone() }
-}
-
-pub(super) fn error_of(refusal: Refusal) -> ClusterError {
-    match refusal {
-        Refusal::Surroundings { what, hint } => ClusterError::Unreachable { what, hint },
-        Refusal::Rejected { object, message } => ClusterError::Rejected { object, message },
-        Refusal::PodFailed { pod, why } => {
-            ClusterError::PodFailed { pod, node: None, why, hint: String::new() }
-        }
-        Refusal::PodGone { pod } => ClusterError::PodGone { pod },
-        Refusal::Unsupported { what } => ClusterError::Unsupported { what },
-        Refusal::Failed { context, message } => ClusterError::Failed { context, message },
-    }
 }
 
 fn failed(context: &str, error: impl std::fmt::Display) -> ClusterError {

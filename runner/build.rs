@@ -5,8 +5,8 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `FLOWPROOF_PROBER` | a prober that is already built, to embed instead: for cross builds and packagers |
-//! | `FLOWPROOF_PROBER_PACKED` | the same prober, already packed: for machines that cannot link programs for its target, such as macOS |
-//! | `FLOWPROOF_PROBER_TARGET` | the target of the prober, for example `x86_64-unknown-linux-musl`; several, with commas, for a cluster of several architectures; the runner's own if unset |
+//! | `FLOWPROOF_PROBER_PACKED` | the same prober, already packed: for machines that cannot link programs for its target |
+//! | `FLOWPROOF_PROBER_TARGET` | the target of the prober, for example `x86_64-unknown-linux-musl`; several, with commas, for a cluster of several architectures; if unset, the runner's own on Linux, and that of musl for the runner's architecture elsewhere, because pods run Linux |
 //!
 //! The same sources give the same bytes in any directory: paths are remapped, and nothing of the outer build's
 //! environment gets in.
@@ -34,7 +34,7 @@ fn embed() -> Result<(), String> {
     }
     let out = PathBuf::from(required("OUT_DIR")?);
     let own = env::var("TARGET").map_err(|error| error.to_string())?;
-    let targets = env::var("FLOWPROOF_PROBER_TARGET").unwrap_or_else(|_| own.clone());
+    let targets = env::var("FLOWPROOF_PROBER_TARGET").unwrap_or_else(|_| for_pods(&own));
     let mut list = String::new();
     for (index, target) in targets.split(',').map(str::trim).enumerate() {
         let build = Build::new(&out, target, &own)?;
@@ -63,6 +63,19 @@ fn embed() -> Result<(), String> {
     let list =
         format!("/// Each prober, and the same packed.\nstatic BUILT: &[(&[u8], &[u8])] = &[\n{list}];\n");
     write(&out.join("probers.rs"), list.as_bytes())
+}
+
+/// The target of the prober for a runner with this target.
+fn for_pods(runner: &str) -> String {
+    if is_linux(runner) { runner.to_owned() } else { format!("{}-unknown-linux-musl", architecture(runner)) }
+}
+
+fn is_linux(target: &str) -> bool {
+    target.contains("-linux-")
+}
+
+fn architecture(target: &str) -> &str {
+    target.split('-').next().unwrap_or_default()
 }
 
 fn read(program: &Path) -> Result<Vec<u8>, String> {
@@ -102,7 +115,7 @@ struct Build<'a> {
 enum Linker {
     /// This machine's C compiler.
     OfTheMachine,
-    /// The linker that comes with rustc, which links for every architecture.
+    /// The linker that comes with rustc, which links for every architecture, on any system.
     OfRustc,
 }
 
@@ -112,8 +125,8 @@ impl<'a> Build<'a> {
         let root = runner.parent().filter(|root| root.join("prober/Cargo.toml").exists()).ok_or(
             "the prober's sources are not beside the runner's: build flowproof in its own repository",
         )?;
-        let architecture = |target: &str| target.split('-').next().map(str::to_owned);
-        let same = architecture(target) == architecture(own);
+        let host = env::var("HOST").map_err(|error| error.to_string())?;
+        let same = is_linux(&host) && is_linux(own) && architecture(target) == architecture(own);
         let linker = if same { Linker::OfTheMachine } else { Linker::OfRustc };
         Ok(Self { root: root.to_owned(), target, linker, out })
     }

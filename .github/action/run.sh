@@ -31,6 +31,8 @@ target() { # as releases name it
   case $system/$machine in
     Linux/x86_64) echo x86_64-unknown-linux-musl ;;
     Linux/aarch64 | Linux/arm64) echo aarch64-unknown-linux-musl ;;
+    Darwin/x86_64) echo x86_64-apple-darwin ;;
+    Darwin/arm64) echo aarch64-apple-darwin ;;
     *) fail 4 "there is no release for $system on $machine; build flowproof there, and name it with the input 'binary'" ;;
   esac
 }

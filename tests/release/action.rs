@@ -143,6 +143,29 @@ fn it_fetches_its_own_release_runs_it_and_leaves_outputs() {
 }
 
 #[test]
+fn it_fetches_what_its_machine_runs() {
+    let asked = |system: &str, machine: &str| {
+        let job = Job::new();
+        job.program("uname", &format!("#!/bin/sh\n[ \"$1\" = -s ] && echo {system} || echo {machine}\n"));
+        fs::remove_dir_all(job.path("releases")).expect("it can be removed");
+        let output = job.run();
+        assert_eq!(output.status.code(), Some(4), "there is no release to fetch");
+        stderr(&output)
+    };
+    for (system, machine, target) in [
+        ("Linux", "x86_64", "x86_64-unknown-linux-musl"),
+        ("Linux", "aarch64", "aarch64-unknown-linux-musl"),
+        ("Darwin", "x86_64", "x86_64-apple-darwin"),
+        ("Darwin", "arm64", "aarch64-apple-darwin"),
+    ] {
+        let said = asked(system, machine);
+        assert!(said.contains(&format!("fetching flowproof-{target}.tar.gz ")), "{said}");
+    }
+    let said = asked("FreeBSD", "amd64");
+    assert!(said.contains("there is no release for FreeBSD on amd64"), "{said}");
+}
+
+#[test]
 fn arguments_survive_as_they_are_written() {
     let job = Job::new()
         .with("INPUT_COMMAND", "check")

@@ -167,9 +167,9 @@ fn the_commands_of_the_action_can_be_given() {
     for shell in ["bash", "zsh", "fish"] {
         Cli::try_parse_from(["flowproof", "completions", shell]).unwrap_or_else(|error| panic!("{error}"));
     }
-    let release = text(".github/workflows/release.yml");
-    let calls: Vec<_> = release.lines().flat_map(calls).collect();
-    assert!(calls.len() >= 3, "{calls:?}");
+    let workflows = ["ci", "release"].map(|name| text(&format!(".github/workflows/{name}.yml"))).concat();
+    let calls: Vec<_> = workflows.lines().flat_map(calls).collect();
+    assert!(calls.len() >= 8, "{calls:?}");
     for call in calls {
         Cli::try_parse_from(&call).unwrap_or_else(|error| panic!("{call:?}: {error}"));
     }

@@ -61,6 +61,6 @@ fn stderr(output: &Output) -> String {
 fn targets() -> Vec<String> {
     let template = text(".ci/krew.yaml");
     let targets = between(&template, "sha256: \"@", "@\"").into_iter().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(targets.len(), 2, "{targets:?}");
+    assert_eq!(targets.len(), 4, "{targets:?}");
     targets
 }

@@ -127,6 +127,7 @@ impl Refusal {
     pub(crate) fn rejected(object: String, message: String) -> Self {
         Self::Rejected { object, message }
     }
+
     /// The error of `Cluster` that it mirrors.
     pub(crate) fn into_error(self) -> ClusterError {
         match self {

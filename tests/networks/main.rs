@@ -67,6 +67,7 @@ fn main() -> ExitCode {
     // One network that enforces is enough for the surroundings.
     match names.iter().find(|name| **name != "bridge") {
         Some(name) => {
+            trials.extend(watch::trials_on_one_network(&Network::named(name)));
             trials.extend(surroundings::trials(&Network::named(name)));
             trials.extend(shadows::trials(&Network::named(name)));
             trials.push(inside::trial(&Network::named(name)));

@@ -52,17 +52,23 @@ truth closed"#;
 
 /// The trials on a network that enforces.
 pub fn trials(network: &Network) -> Vec<Trial> {
-    let name = &network.name;
-    let trial = |what: &str, run: fn(&Network) -> Result<(), Failed>| {
-        let network = network.clone();
-        Trial::test(format!("{name}: watch: {what}"), move || run(&network))
-    };
     vec![
-        trial("agents that restart one by one leave no leak and no gap", rolling),
-        trial("an API server that is gone for 10 s loses no sample", api_server),
-        trial("a leak is told with its nodes and its length", leak),
-        trial("a prober that is deleted is replaced, and leaves a hole", replaced),
+        trial(network, "agents that restart one by one leave no leak and no gap", rolling),
+        trial(network, "a leak is told with its nodes and its length", leak),
     ]
+}
+
+/// The trials of what is the same on every network: what a watch does without the API server, or without one of its probers.
+pub fn trials_on_one_network(network: &Network) -> Vec<Trial> {
+    vec![
+        trial(network, "an API server that is gone for 10 s loses no sample", api_server),
+        trial(network, "a prober that is deleted is replaced, and leaves a hole", replaced),
+    ]
+}
+
+fn trial(network: &Network, what: &str, run: fn(&Network) -> Result<(), Failed>) -> Trial {
+    let network = network.clone();
+    Trial::test(format!("{}: watch: {what}", network.name), move || run(&network))
 }
 
 /// The trials that need a network that enforces and one that does not.

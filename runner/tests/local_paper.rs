@@ -142,7 +142,7 @@ fn the_command_says_what_it_looks_like_and_what_tells_it_apart() -> Result<()> {
         "--cluster",
         "local",
         "--settle",
-        "2s",
+        "10s",
         "--filter",
         "default-deny",
         "--save",

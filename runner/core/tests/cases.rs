@@ -1,8 +1,9 @@
-//! Cases from public reports: manifests, what API servers of two versions say of them, and what they mean for flows.
+//! Cases from public reports: manifests, what API servers of two versions do with them, and what they mean for flows.
 //!
-//! Each file of `tests/cases` is one case. Its `cast` says who is there: namespaces with labels, pods with labels, ports (`listens`; of
-//! `sidecar` and `init` containers, too), addresses, node; Services as `proto/port -> target`. A manifest is taken by every API server,
-//! unless `rejected` names the fields that it is refused for; `warns` is said of it, and `quiet` is not. A flow is `MANIFESTS: SOURCE => TARGET PORT = VERDICT`.
+//! Each file of `tests/cases` is one case. Its `cast` lists what exists: namespaces with labels; pods with labels, ports (`listens`; of
+//! `sidecar` and `init` containers, too), addresses, and node; Services as `proto/port -> target`. Every API server accepts a manifest,
+//! unless `rejected` names the fields for which it is refused. Lint must report what `warns` lists, and must not report what `quiet`
+//! lists. A flow is `MANIFESTS: SOURCE => TARGET PORT = VERDICT`.
 
 use flowproof_core::{
     policy::{Answer, ApiServer, Ask, Channel, End, Oracle, Protocol, Via},
@@ -39,7 +40,7 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// Manifests as API servers would have them, of a text or of what a lenient client stores.
+/// Manifests as API servers would get them, from a text or from what a lenient client stores.
 fn manifest(case: &Value, name: &str) -> String {
     let manifest = &case["manifests"][name];
     let text = manifest["text"].as_str().unwrap_or_else(|| panic!("there is no manifest {name}"));
@@ -68,7 +69,7 @@ fn errors(text: &str, version: &str) -> Vec<String> {
     problems.into_iter().map(|problem| problem.message).collect()
 }
 
-/// Whether an error names a field, or a field within it: decoders name the field of labels, and not the label.
+/// Whether an error names a field, or a field within it: decoders name the field `labels`, but not the label.
 fn names(errors: &[String], field: &str) -> bool {
     errors.iter().any(|error| {
         let rest = error.strip_prefix(field);
@@ -87,7 +88,7 @@ fn lint_says_what_api_servers_say() {
             let fields: [(&str, Vec<&Value>); 2] = [("1.35", both().collect()), ("1.37", later.collect())];
             for (version, fields) in fields {
                 let errors = errors(text, version);
-                // Of two equal keys kubectl sends the last one without a word: an error is the better answer.
+                // Of two equal keys, kubectl silently sends the last one: an error is the better answer.
                 let twice =
                     errors.iter().all(|error| error.contains("duplicate key '") && error.ends_with('\''));
                 let missing: Vec<_> =
@@ -332,7 +333,7 @@ fn windows_line_ends_change_nothing() {
     }
 }
 
-/// What becomes of a scalar at a place of a NetworkPolicy, as API servers 1.35.4 and 1.37.2 were asked.
+/// What API servers 1.35.4 and 1.37.2 do with a scalar at a place of a NetworkPolicy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Becomes<'a> {
     Refused,

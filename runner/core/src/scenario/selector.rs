@@ -144,7 +144,10 @@ impl Selector {
                     labels.insert(key.clone(), values.iter().find(fits)?.clone());
                 }
                 Operator::Exists => {
-                    labels.insert(key, "flowproof".to_owned());
+                    labels.insert(key.clone(), self.unlisted_value(&key));
+                }
+                Operator::NotIn(_) if self.on(&key).any(|operator| *operator == Operator::Exists) => {
+                    labels.insert(key.clone(), self.unlisted_value(&key));
                 }
                 Operator::NotIn(_) | Operator::DoesNotExist => {
                     labels.remove(&key);
@@ -152,6 +155,25 @@ impl Selector {
             }
         }
         self.matches(&labels).then_some(labels)
+    }
+
+    /// What it requires of a key.
+    fn on(&self, key: &str) -> impl Iterator<Item = &Operator> {
+        self.requirements.iter().filter(move |other| other.key == key).map(|other| &other.operator)
+    }
+
+    /// A value that none of its lists for this key has.
+    fn unlisted_value(&self, key: &str) -> String {
+        let mut value = "flowproof".to_owned();
+        let listed = |value: &String| {
+            self.on(key).any(|operator| {
+                matches!(operator, Operator::In(values) | Operator::NotIn(values) if values.contains(value))
+            })
+        };
+        while listed(&value) {
+            value.push('x');
+        }
+        value
     }
 
     /// Sets of labels that it just fails to select: for each requirement, one that differs from a selected set in that label.
@@ -309,6 +331,13 @@ mod tests {
         let never = json!({ "matchExpressions": [
             { "key": "a", "operator": "Exists" }, { "key": "a", "operator": "DoesNotExist" }] });
         assert_eq!(Selector::from_json(&never).expect("a selector").satisfied_from(&Labels::new()), None);
+        let another = json!({ "matchExpressions": [
+            { "key": "a", "operator": "Exists" }, { "key": "a", "operator": "NotIn", "values": ["x", "flowproof"] }] });
+        let another = Selector::from_json(&another).expect("a selector");
+        for start in [labels(&[("a", "x")]), Labels::new()] {
+            let fits = another.satisfied_from(&start).expect("any third value will do");
+            assert!(another.matches(&fits), "{fits:?}");
+        }
     }
 
     #[test]

@@ -95,16 +95,16 @@ fn worlds(runner: &mut TestRunner) -> Value {
                 labels.insert("app".to_owned(), app.into());
             }
             // The same name means different numbers, and is a native sidecar's in one pod.
-            let (listens, sidecar) = match pod {
-                0 => (json!([{"web": "tcp/80"}, {"alt": "tcp/81"}, "tcp/82", "udp/80"]), json!([])),
-                1 => (json!(["tcp/80", {"web": "tcp/81"}, {"alt": "tcp/82"}, "udp/80"]), json!([])),
-                2 => (json!(["tcp/80", "tcp/81", {"web": "tcp/82"}, "udp/80"]), json!([])),
-                _ => (json!([{"web": "tcp/80"}, "tcp/82", "udp/80"]), json!([{"alt": "tcp/81"}])),
+            let mut one = match pod {
+                0 => json!({"listens": [{"web": "tcp/80"}, {"alt": "tcp/81"}, "tcp/82", "udp/80"]}),
+                1 => json!({"listens": ["tcp/80", {"web": "tcp/81"}, {"alt": "tcp/82"}, "udp/80"]}),
+                2 => json!({"listens": ["tcp/80", "tcp/81", {"web": "tcp/82"}, "udp/80"]}),
+                _ => {
+                    json!({"listens": [{"web": "tcp/80"}, "tcp/82", "udp/80"], "sidecar": [{"alt": "tcp/81"}]})
+                }
             };
-            workloads.insert(
-                workload(world, pod),
-                json!({"labels": labels, "listens": listens, "sidecar": sidecar}),
-            );
+            one["labels"] = labels.into();
+            workloads.insert(workload(world, pod), one);
             // One port leads to a name, the other one to a number with a different name in each pod.
             services.insert(
                 workload(world, pod),
@@ -154,8 +154,8 @@ fn namespaced(network: &Network, steps: usize) -> Value {
     let mut scenario = worlds(&mut runner);
     // Cilium does not match pods by address ranges, and applies rules for a direction that is not among the types. These are known
     // deviations, which have their own scenarios.
-    let blocks: Vec<String> =
-        if is_cilium(network) { Vec::new() } else { (0..PODS.len()).flat_map(stand_ins).collect() };
+    let cilium = is_cilium(network);
+    let blocks: Vec<String> = if cilium { Vec::new() } else { (0..PODS.len()).flat_map(stand_ins).collect() };
     let mut before = Vec::new();
     let mut all = Vec::new();
     for number in 0..steps {
@@ -166,7 +166,7 @@ fn namespaced(network: &Network, steps: usize) -> Value {
                 let metadata =
                     json!({"namespace": namespace(world, at), "name": format!("s{number}-{index}")});
                 keep_sure_holes(&mut spec);
-                if is_cilium(network) {
+                if cilium {
                     keep_typed_sections(&mut spec);
                 }
                 let spec = with_placeholders(&spec, world);
@@ -174,7 +174,7 @@ fn namespaced(network: &Network, steps: usize) -> Value {
             }
         }
         // Without hairpins on Cilium: the SYN of a denied connection gets through after a hairpin's packet (docs/decisions/0019).
-        all.push(step(number, &before, apply.clone(), !is_cilium(network)));
+        all.push(step(number, &before, apply.clone(), !cilium));
         before = apply;
     }
     scenario["steps"] = all.into();

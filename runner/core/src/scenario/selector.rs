@@ -104,11 +104,9 @@ impl Selector {
     /// The value that it requires of a label, if a requirement allows only one.
     #[must_use]
     pub fn only_value_of(&self, key: &str) -> Option<&str> {
-        self.requirements.iter().filter(|requirement| requirement.key == key).find_map(|requirement| {
-            match &requirement.operator {
-                Operator::In(values) if values.len() == 1 => Some(values[0].as_str()),
-                _ => None,
-            }
+        self.on(key).find_map(|requirement| match &requirement.operator {
+            Operator::In(values) if values.len() == 1 => Some(values[0].as_str()),
+            _ => None,
         })
     }
 
@@ -136,21 +134,16 @@ impl Selector {
                 Operator::In(values) => {
                     let fits = |value: &&String| {
                         let trial = [(key.clone(), (*value).clone())].into();
-                        self.requirements
-                            .iter()
-                            .filter(|other| other.key == key)
-                            .all(|other| other.holds(&trial))
+                        self.on(&key).all(|other| other.holds(&trial))
                     };
                     labels.insert(key.clone(), values.iter().find(fits)?.clone());
                 }
-                Operator::Exists => {
-                    labels.insert(key.clone(), self.unlisted_value(&key));
-                }
-                Operator::NotIn(_) if self.on(&key).any(|operator| *operator == Operator::Exists) => {
-                    labels.insert(key.clone(), self.unlisted_value(&key));
-                }
-                Operator::NotIn(_) | Operator::DoesNotExist => {
-                    labels.remove(&key);
+                Operator::Exists | Operator::NotIn(_) | Operator::DoesNotExist => {
+                    if self.on(&key).any(|other| other.operator == Operator::Exists) {
+                        labels.insert(key.clone(), self.unlisted_value(&key));
+                    } else {
+                        labels.remove(&key);
+                    }
                 }
             }
         }
@@ -158,16 +151,16 @@ impl Selector {
     }
 
     /// What it requires of a key.
-    fn on(&self, key: &str) -> impl Iterator<Item = &Operator> {
-        self.requirements.iter().filter(move |other| other.key == key).map(|other| &other.operator)
+    fn on(&self, key: &str) -> impl Iterator<Item = &Requirement> {
+        self.requirements.iter().filter(move |requirement| requirement.key == key)
     }
 
     /// A value that none of its lists for this key has.
     fn unlisted_value(&self, key: &str) -> String {
         let mut value = "flowproof".to_owned();
         let listed = |value: &String| {
-            self.on(key).any(|operator| {
-                matches!(operator, Operator::In(values) | Operator::NotIn(values) if values.contains(value))
+            self.on(key).any(|requirement| {
+                matches!(&requirement.operator, Operator::In(values) | Operator::NotIn(values) if values.contains(value))
             })
         };
         while listed(&value) {

@@ -10,7 +10,7 @@ use flowproof_core::scenario::ObjectRef;
 use serde_json::Value;
 use std::process::ExitCode;
 
-/// A local cluster, of which there is none on this system.
+/// A local cluster. There cannot be one on this system.
 pub enum LocalCluster {}
 
 impl LocalCluster {

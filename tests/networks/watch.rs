@@ -54,7 +54,7 @@ truth closed"#;
 pub fn trials(network: &Network) -> Vec<Trial> {
     vec![
         trial(network, "agents that restart one by one leave no leak and no gap", rolling),
-        trial(network, "a leak is told with its nodes and its length", leak),
+        trial(network, "a leak is reported with its nodes and its length", leak),
     ]
 }
 

@@ -62,9 +62,9 @@ pub async fn clean(args: CleanArgs) -> Result<Exit, Failure> {
     for run in runs.iter().filter(|run| args.all || args.runs.contains(&run.run) || old(run)) {
         removed.push(cluster.remove_run(&run.run, Wait::UntilGone).await?);
     }
-    let described: Vec<Value> =
+    let all: Vec<Value> =
         runs.iter().map(|run| described(run, removed.iter().any(|gone| gone.run == run.run))).collect();
-    args.json.write(&json!({ "schema": SCHEMA, "runs": described, "unlisted": unlisted }))?;
+    args.json.write(&json!({ "schema": SCHEMA, "runs": all, "unlisted": unlisted }))?;
     if args.json.replaces_text() {
         return Ok(Exit::Success);
     }

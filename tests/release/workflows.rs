@@ -246,3 +246,11 @@ fn scripts_that_workflows_call_exist() {
         }
     }
 }
+
+#[test]
+fn the_same_mdbook_builds_the_documentation_everywhere() {
+    let ci = text(".ci/run");
+    let version = between(&ci, "MDBOOK=", "\n");
+    let installed = format!("cargo install --locked mdbook@{}\n", version[0]);
+    assert!(text(".github/workflows/docs.yml").contains(&installed), "{installed}");
+}

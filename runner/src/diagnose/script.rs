@@ -16,6 +16,7 @@ use flowproof_core::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -65,6 +66,18 @@ pub struct Script<'a> {
     /// All states, and when each began.
     states: Vec<(State, Instant)>,
     steps: Vec<Played>,
+    /// The rules of a network without a fault in each step, once they were asked for.
+    right: OnceLock<Vec<InForce>>,
+}
+
+/// The rules of all nodes in a step.
+struct InForce {
+    /// Before its changes.
+    before: Rules,
+    /// While it is young.
+    young: Rules,
+    /// Once the network has done all that it will do.
+    settled: Rules,
 }
 
 /// A step: its flows, and its last state.
@@ -114,69 +127,87 @@ impl<'a> Script<'a> {
         }
         let flows = steps.iter().flat_map(|step: &Played| step.flows.clone()).collect();
         steps.push(Played { flows, last: states.len() - 1 });
-        Ok(Self { scenario, states, steps })
+        Ok(Self { scenario, states, steps, right: OnceLock::new() })
     }
 
     /// What a network with this fault, or without one, does with the flows.
     #[must_use]
     pub fn predict(&self, suspect: Option<Suspect>) -> Prediction {
-        let mut right = Engine::new(None);
-        let mut faulty = Engine::new(suspect.map(|suspect| suspect.fault));
-        let node = suspect.and_then(|suspect| match suspect.place {
-            Place::Node(number) => Some(number),
-            _ => None,
+        let right = self.right.get_or_init(|| self.in_force(None));
+        let wrong = suspect.map(|suspect| {
+            let wrong = self.in_force(Some(suspect));
+            match suspect.place {
+                Place::Node(number) => {
+                    right.iter().zip(wrong).map(|(right, wrong)| right.with_node(number, wrong)).collect()
+                }
+                _ => wrong,
+            }
         });
-        let (by_time, late) = suspect.map_or((false, false), |suspect| (suspect.fades(), suspect.is_late()));
-        let mut enforce = |state: &State, now: Instant| -> (Rules, Rules) {
-            let (rules, wrong) = (right.enforce(state, now), faulty.enforce(state, now));
-            let wrong = match node {
-                Some(number) => rules.clone().with_node(number, wrong),
-                None => wrong,
-            };
-            (rules, wrong)
-        };
-        let mut prediction = Vec::new();
-        let (state, now) = &self.states[0];
-        let mut rules = enforce(state, *now);
-        let mut next = 1;
-        for step in &self.steps {
-            let before = rules.clone();
-            while next <= step.last {
-                let (state, now) = &self.states[next];
-                rules = enforce(state, *now);
-                next += 1;
-            }
-            let (state, now) = &self.states[step.last];
-            let first = if late { before } else { rules.clone() };
-            if by_time {
-                rules = enforce(state, *now + LONG / 2);
-            }
-            prediction.push(self.seen(step, state, &first, &rules, suspect));
-        }
-        prediction
+        let wrong = wrong.as_deref().unwrap_or(right);
+        let steps = self.steps.iter().zip(right.iter().zip(wrong));
+        steps.map(|(step, (right, wrong))| self.seen(step, right, wrong, suspect)).collect()
     }
 
+    /// The rules of all nodes in each step, if all have the suspect's fault, or if none has one.
+    fn in_force(&self, suspect: Option<Suspect>) -> Vec<InForce> {
+        let mut engine = Engine::new(suspect.map(|suspect| suspect.fault));
+        let (deployed, now) = &self.states[0];
+        let mut rules = engine.enforce(deployed, *now);
+        let mut next = 1;
+        let in_step = |step: &Played| {
+            let before = rules.clone();
+            let (last, now) = &self.states[step.last];
+            if next <= step.last {
+                // No flow is tried in the states between, but some faults remember them.
+                for (state, now) in &self.states[next..step.last] {
+                    engine.notice(state, *now);
+                }
+                rules = engine.enforce(last, *now);
+                next = step.last + 1;
+            }
+            let young = rules.clone();
+            if suspect.is_some_and(Suspect::fades) {
+                rules = engine.enforce(last, *now + LONG / 2);
+            }
+            InForce { before, young, settled: rules.clone() }
+        };
+        self.steps.iter().map(in_step).collect()
+    }
+
+    /// What would be seen of the flows of a step.
     fn seen(
         &self,
         step: &Played,
-        state: &State,
-        first: &(Rules, Rules),
-        settled: &(Rules, Rules),
+        right: &InForce,
+        wrong: &InForce,
         suspect: Option<Suspect>,
     ) -> BTreeMap<(String, Family), Seen> {
+        let (state, _) = &self.states[step.last];
+        let late = suspect.is_some_and(Suspect::is_late);
         let mut seen = BTreeMap::new();
         for flow in &step.flows {
             for family in &self.scenario.families {
                 let there = suspect.is_none_or(|suspect| is_at(state, flow, *family, suspect.place));
-                let fate = |rules: &(Rules, Rules)| {
-                    state.follow(if there { &rules.1 } else { &rules.0 }, flow, *family)
-                };
-                if let (Some(first), Some(settled)) = (fate(first), fate(settled)) {
+                let rules = if there { wrong } else { right };
+                let first = if late { &rules.before } else { &rules.young };
+                let fate = |rules: &Rules| state.follow(rules, flow, *family);
+                if let (Some(first), Some(settled)) = (fate(first), fate(&rules.settled)) {
                     seen.insert((flow.to_string(), *family), Seen { first, settled });
                 }
             }
         }
         seen
+    }
+}
+
+impl InForce {
+    /// These rules, except on one node, which has those of another network.
+    fn with_node(&self, number: u8, other: Self) -> Self {
+        Self {
+            before: self.before.clone().with_node(number, other.before),
+            young: self.young.clone().with_node(number, other.young),
+            settled: self.settled.clone().with_node(number, other.settled),
+        }
     }
 }
 

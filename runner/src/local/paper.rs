@@ -211,6 +211,11 @@ impl Engine {
         Self { memory: Memory::with(fault), fault }
     }
 
+    /// Takes a state in without a look at the rules, of which another state will follow at once.
+    pub fn notice(&mut self, state: &State, now: Instant) {
+        self.memory.perceive(state.view.clone(), now);
+    }
+
     /// Takes a state in, and returns the rules that the nodes then have.
     pub fn enforce(&mut self, state: &State, now: Instant) -> Rules {
         let perceived = self.memory.perceive(state.view.clone(), now);

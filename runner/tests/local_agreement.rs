@@ -38,7 +38,7 @@ const PODS: usize = 6;
 /// Flows tried in a world and round.
 const FLOWS: usize = 10;
 /// Policy sets in the ordinary tests.
-const POLICY_SETS: usize = 800;
+const POLICY_SETS: usize = 400;
 /// Policy sets within which a wrong engine must be found.
 const POLICY_SETS_WHEN_WRONG: usize = 100 * WORLDS;
 

@@ -24,7 +24,7 @@ async fn matrix(paths: &[PathBuf], faults: Vec<Fault>) -> Result<Matrix> {
     let scenarios = scenarios::load(paths).map_err(|problems| anyhow::anyhow!("{}", problems[0]))?;
     let options = Options {
         faults,
-        jobs: 8,
+        jobs: 14,
         depth: Depth::FirstCatch,
         settle: Duration::from_secs(2),
         local: LocalOptions { program: Some(PROGRAM.into()), ..LocalOptions::default() },

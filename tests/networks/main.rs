@@ -1,8 +1,8 @@
-//! The whole program on real networks: every shipped scenario on every running cluster of the lab, then wrong surroundings.
+//! The whole program on real networks: the shipped scenarios on every running cluster of the lab, then wrong surroundings.
 //!
 //! `FLOWPROOF_TEST_LAB=bridge,calico,cilium` names the lab's instances, each with the name of its network. Without it, all trials
-//! are listed as ignored. Bridge enforces nothing, and a run must show that. Calico and Cilium have to pass, except for the
-//! deviations in `scenarios/known-deviations.yaml`, which must keep failing.
+//! are listed as ignored. Bridge enforces nothing, and a run of some scenarios must show that. Calico and Cilium have to pass all of them,
+//! except for the deviations in `scenarios/known-deviations.yaml`, which must keep failing.
 //!
 //! On each of them, lint is compared with the API server, too: see `manifests.rs`.
 //!

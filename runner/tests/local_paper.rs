@@ -188,7 +188,7 @@ fn the_command_says_what_it_looks_like_and_what_tells_it_apart() -> Result<()> {
     ensure!(after > 0 && after < before, "{before} faults look alike, and {after} after more was played");
 
     let output = flowproof(
-        &["run", "--cluster", "local", "--settle", "2s", "--filter", "default-deny", "--save", "green.json"],
+        &["run", "--cluster", "local", "--filter", "default-deny", "--save", "green.json"],
         folder.path(),
     )?;
     ensure!(output.status.success(), "{output:?}");

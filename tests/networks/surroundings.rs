@@ -2,7 +2,7 @@
 
 use super::network::{Network, Ran};
 use libtest_mimic::{Failed, Trial};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{fmt::Write as _, io::Write as _, path::PathBuf, process::Child, thread, time::Duration};
 
 /// A scenario with one allowed and one denied flow, whose pods have a place in [`Network`]'s lab.
@@ -24,9 +24,6 @@ expect:
   allow: [app/good -> data/store tcp/5432]
   deny: [app/bad -> data/store tcp/5432, app/bad -> data/store udp/5432]
 ";
-
-/// The file, beside the scenario's, in which a run saves its outcome.
-const SAVED: &str = "saved.json";
 
 /// The trials on one network.
 pub fn trials(network: &Network) -> Vec<Trial> {
@@ -98,7 +95,7 @@ fn no_permission(network: &Network) -> Result<(), Failed> {
     network.kubectl(&["create", "serviceaccount", "little", "--namespace", "default"]);
     let token = network.kubectl(&["create", "token", "little", "--namespace", "default"]);
     let config = network.kubectl(&["config", "view", "--raw", "--output", "json"]);
-    let mut config: Value = serde_json::from_str(&config).expect("kubectl prints JSON");
+    let mut config: serde_json::Value = serde_json::from_str(&config).expect("kubectl prints JSON");
     config["users"][0]["user"] = json!({"token": token.trim()});
     let limited = file.with_file_name("kubeconfig");
     std::fs::write(&limited, config.to_string()).expect("the kubeconfig can be written");
@@ -134,10 +131,8 @@ fn held(network: &Network, seconds: u32, settle: &str) -> (tempfile::TempDir, Ch
     let (directory, file) = scenario(SCENARIO);
     let hold = format!("{seconds}s");
     let file = file.display().to_string();
-    let saved = directory.path().join(SAVED).display().to_string();
-    let options = ["--json", "-", "--json", &saved, "--no-canary", "--hold", &hold, "--settle", settle];
     let child = network
-        .flowproof(&[&["run"], &options[..], &[&file]].concat())
+        .flowproof(&["run", "--json", "-", "--no-canary", "--hold", &hold, "--settle", settle, &file])
         .spawn()
         .expect("flowproof can be started");
     // The policy is created last, before the flows settle.
@@ -147,14 +142,6 @@ fn held(network: &Network, seconds: u32, settle: &str) -> (tempfile::TempDir, Ch
         (!policies.trim().is_empty()).then_some(())
     });
     (directory, child)
-}
-
-/// Waits for the outcome that a run writes once everything is judged, which is before its namespaces are gone.
-fn saved_outcome(directory: &tempfile::TempDir) -> Value {
-    let saved = directory.path().join(SAVED);
-    Network::wait_for("the saved outcome", Duration::from_secs(300), || {
-        serde_json::from_str(&std::fs::read_to_string(&saved).ok()?).ok()
-    })
 }
 
 fn end(child: Child) -> Ran {
@@ -185,7 +172,7 @@ fn killed(network: &Network) -> Result<(), Failed> {
     let file = directory.path().join("cleaned.json");
     let cleaned = Network::ran(network.flowproof(&["clean", "--all", "--json", &file.display().to_string()]));
     check(cleaned.code == Some(0), "clean removes", &cleaned)?;
-    let json: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&file)?)?;
     check(json["schema"] == "flowproof.clean/1", "the JSON has its schema", &cleaned)?;
     let runs = json["runs"].as_array().map_or(&[][..], Vec::as_slice);
     let namespaces = runs.iter().map(|run| run["namespaces"].as_array().map_or(0, Vec::len)).sum::<usize>();
@@ -195,11 +182,13 @@ fn killed(network: &Network) -> Result<(), Failed> {
 /// The namespace controller waits five seconds before it handles a deletion; the verdicts are reported before that.
 fn report_first(network: &Network) -> Result<(), Failed> {
     let (directory, file) = scenario(SCENARIO);
-    let saved = directory.path().join(SAVED);
+    let saved = directory.path().join("saved.json");
     let (file, save) = (file.display().to_string(), saved.display().to_string());
     let child = network.flowproof(&["run", "--no-canary", "--save", &save, &file]).spawn();
     let child = child.expect("flowproof can be started");
-    let outcome = saved_outcome(&directory);
+    let outcome = Network::wait_for("the saved outcome", Duration::from_secs(60), || {
+        serde_json::from_str::<serde_json::Value>(&std::fs::read_to_string(&saved).ok()?).ok()
+    });
     let there = network.namespaces();
     let ran = end(child);
     check(ran.code == Some(0), "it matches", &ran)?;
@@ -222,12 +211,9 @@ fn pod_deleted(network: &Network) -> Result<(), Failed> {
 }
 
 fn listener_stopped(network: &Network) -> Result<(), Failed> {
-    let (directory, child) = held(network, 6, "12s");
+    let (_directory, child) = held(network, 6, "12s");
     let pid = prober("store");
     signal(pid, "STOP");
-    // It goes on when all is judged: the kubelet waits half a minute for a process that cannot end.
-    saved_outcome(&directory);
-    signal(pid, "CONT");
     let ran = end(child);
     check(ran.code == Some(3), "nothing can be said", &ran)?;
     check(nothing_called_denied(&ran), "no flow is called denied", &ran)

@@ -157,7 +157,7 @@ pub enum Gap {
     HostNetwork,
     /// 31: ICMP.
     Icmp,
-    /// 53: a connection that existed before the policies that deny it.
+    /// 40: a connection that existed before the policies that deny it.
     Established,
     /// Cluster policies of equal priority that disagree.
     EqualPriority,

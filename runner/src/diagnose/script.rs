@@ -66,14 +66,12 @@ pub struct Script<'a> {
     /// All states, and when each began.
     states: Vec<(State, Instant)>,
     steps: Vec<Played>,
-    /// The rules of a network without a fault in each step, once they were asked for.
+    /// The rules of a network without a fault, once they were asked for.
     right: OnceLock<Vec<InForce>>,
 }
 
 /// The rules of all nodes in a step.
 struct InForce {
-    /// Before its changes.
-    before: Rules,
     /// While it is young.
     young: Rules,
     /// Once the network has done all that it will do.
@@ -133,29 +131,36 @@ impl<'a> Script<'a> {
     /// What a network with this fault, or without one, does with the flows.
     #[must_use]
     pub fn predict(&self, suspect: Option<Suspect>) -> Prediction {
-        let right = self.right.get_or_init(|| self.in_force(None));
-        let wrong = suspect.map(|suspect| {
-            let wrong = self.in_force(Some(suspect));
-            match suspect.place {
-                Place::Node(number) => {
-                    right.iter().zip(wrong).map(|(right, wrong)| right.with_node(number, wrong)).collect()
-                }
-                _ => wrong,
-            }
-        });
-        let wrong = wrong.as_deref().unwrap_or(right);
-        let steps = self.steps.iter().zip(right.iter().zip(wrong));
-        steps.map(|(step, (right, wrong))| self.seen(step, right, wrong, suspect)).collect()
+        let wrong = suspect.map(|suspect| self.wrong(suspect));
+        let rules = wrong.as_deref().unwrap_or_else(|| self.right());
+        (0..self.steps.len()).map(|step| self.seen(step, rules, suspect)).collect()
     }
 
-    /// The rules of all nodes in each step, if all have the suspect's fault, or if none has one.
+    /// The rules of a network without a fault, as [`in_force`](Self::in_force) lists them.
+    fn right(&self) -> &[InForce] {
+        self.right.get_or_init(|| self.in_force(None))
+    }
+
+    /// The rules of a network with a suspect's fault: on all nodes, or on the suspect's.
+    fn wrong(&self, suspect: Suspect) -> Vec<InForce> {
+        let everywhere = self.in_force(Some(suspect));
+        match suspect.place {
+            Place::Node(number) => {
+                let nodes = self.right().iter().zip(everywhere);
+                nodes.map(|(right, wrong)| right.with_node(number, wrong)).collect()
+            }
+            _ => everywhere,
+        }
+    }
+
+    /// The rules of all nodes after the deployment, and then in each step, if all have the suspect's fault, or if none has one.
     fn in_force(&self, suspect: Option<Suspect>) -> Vec<InForce> {
         let mut engine = Engine::new(suspect.map(|suspect| suspect.fault));
         let (deployed, now) = &self.states[0];
         let mut rules = engine.enforce(deployed, *now);
+        let mut all = vec![InForce { young: rules.clone(), settled: rules.clone() }];
         let mut next = 1;
-        let in_step = |step: &Played| {
-            let before = rules.clone();
+        for step in &self.steps {
             let (last, now) = &self.states[step.last];
             if next <= step.last {
                 // No flow is tried in the states between, but some faults remember them.
@@ -169,29 +174,30 @@ impl<'a> Script<'a> {
             if suspect.is_some_and(Suspect::fades) {
                 rules = engine.enforce(last, *now + LONG / 2);
             }
-            InForce { before, young, settled: rules.clone() }
-        };
-        self.steps.iter().map(in_step).collect()
+            all.push(InForce { young, settled: rules.clone() });
+        }
+        all
     }
 
-    /// What would be seen of the flows of a step.
+    /// What would be seen of the flows of a step with these rules, which hold where the suspect is.
     fn seen(
         &self,
-        step: &Played,
-        right: &InForce,
-        wrong: &InForce,
+        number: usize,
+        rules: &[InForce],
         suspect: Option<Suspect>,
     ) -> BTreeMap<(String, Family), Seen> {
+        let step = &self.steps[number];
         let (state, _) = &self.states[step.last];
         let late = suspect.is_some_and(Suspect::is_late);
         let mut seen = BTreeMap::new();
         for flow in &step.flows {
             for family in &self.scenario.families {
                 let there = suspect.is_none_or(|suspect| is_at(state, flow, *family, suspect.place));
-                let rules = if there { wrong } else { right };
-                let first = if late { &rules.before } else { &rules.young };
+                let rules = if there { rules } else { self.right() };
+                let (before, now) = (&rules[number], &rules[number + 1]);
+                let first = if late { &before.settled } else { &now.young };
                 let fate = |rules: &Rules| state.follow(rules, flow, *family);
-                if let (Some(first), Some(settled)) = (fate(first), fate(&rules.settled)) {
+                if let (Some(first), Some(settled)) = (fate(first), fate(&now.settled)) {
                     seen.insert((flow.to_string(), *family), Seen { first, settled });
                 }
             }
@@ -204,7 +210,6 @@ impl InForce {
     /// These rules, except on one node, which has those of another network.
     fn with_node(&self, number: u8, other: Self) -> Self {
         Self {
-            before: self.before.clone().with_node(number, other.before),
             young: self.young.clone().with_node(number, other.young),
             settled: self.settled.clone().with_node(number, other.settled),
         }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use flowproof::{
-    faults::{Depth, Matrix, Options, matrix::Cell, play},
+    faults::{Depth, Matrix, Options, jobs, matrix::Cell, play},
     local::{LocalOptions, fault::Fault},
     scenarios,
 };
@@ -24,7 +24,7 @@ async fn matrix(paths: &[PathBuf], faults: Vec<Fault>) -> Result<Matrix> {
     let scenarios = scenarios::load(paths).map_err(|problems| anyhow::anyhow!("{}", problems[0]))?;
     let options = Options {
         faults,
-        jobs: 14,
+        jobs: jobs(),
         depth: Depth::FirstCatch,
         settle: Duration::from_secs(2),
         local: LocalOptions { program: Some(PROGRAM.into()), ..LocalOptions::default() },

@@ -27,9 +27,6 @@ use tokio::sync::mpsc;
 /// Name and version of the schema of `--list --json`.
 const LIST_SCHEMA: &str = "flowproof.fault-list/1";
 
-/// Local clusters side by side for each processor; this many, because a play is mostly waiting.
-const JOBS_PER_PROCESSOR: usize = 7;
-
 /// `flowproof faults`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = exits::of(&[
@@ -85,10 +82,9 @@ pub async fn faults(args: FaultsArgs) -> Result<Exit, Failure> {
     let scenarios = select(load(&args.paths)?, &args.filter)?;
     none_live(&scenarios)?;
     let defaults = LocalOptions::default();
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let options = Options {
         faults,
-        jobs: args.jobs.unwrap_or(processors * JOBS_PER_PROCESSOR),
+        jobs: args.jobs.unwrap_or_else(faults::jobs),
         depth: if args.first { Depth::FirstCatch } else { Depth::All },
         settle: args.settle,
         local: LocalOptions { nodes: args.nodes.unwrap_or(defaults.nodes), ..defaults },

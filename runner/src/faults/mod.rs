@@ -15,4 +15,4 @@ pub mod play;
 pub mod table;
 
 pub use matrix::Matrix;
-pub use play::{Depth, Event, Options, play};
+pub use play::{Depth, Event, Options, jobs, play};

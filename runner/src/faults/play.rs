@@ -17,6 +17,7 @@ use flowproof_core::{
 use futures::{StreamExt, future::try_join_all, stream};
 use std::{
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 use tokio::sync::{Semaphore, mpsc};
@@ -33,6 +34,15 @@ const SETTLE_CORRECT: Duration = Duration::from_secs(15);
 
 /// A play takes some seconds, and each wait in it has a limit; one that takes this long will not end.
 const PLAY_WITHIN: Duration = Duration::from_secs(180);
+
+/// Plays side by side for each processor; this many, because a play is mostly waiting.
+const JOBS_PER_PROCESSOR: usize = 7;
+
+/// How many plays side by side this machine can take.
+#[must_use]
+pub fn jobs() -> usize {
+    thread::available_parallelism().map_or(1, usize::from) * JOBS_PER_PROCESSOR
+}
 
 /// What is played, and how.
 #[derive(Debug, Clone)]

@@ -279,8 +279,14 @@ fn agree(network: &Network, scenario: &Value) -> Result<(), Failed> {
         );
         fs::write(PathBuf::from(kept).join(name), scenario.to_string())?;
     }
-    let ran =
-        network.run(&["--progress", "none", "--settle", "60s", "--no-canary", &file.display().to_string()]);
+    let ran = network.run(&[
+        "--progress",
+        "none",
+        "--settle",
+        network.settle(),
+        "--no-canary",
+        &file.display().to_string(),
+    ]);
     report(&ran, scenario, &file)
 }
 

@@ -18,7 +18,8 @@ pub fn trials(network: &Network) -> Vec<Trial> {
 /// They are in one namespace and in that of the operator, so they make one scenario.
 fn play(network: &Network) -> Result<(), Failed> {
     let charts = CHARTS.map(|name| format!("{}/tests/charts/{name}.yaml", env!("CARGO_MANIFEST_DIR")));
-    let mut arguments = vec!["--progress", "none", "--no-canary", "--settle", "60s", "--namespace", "app"];
+    let mut arguments =
+        vec!["--progress", "none", "--no-canary", "--settle", network.settle(), "--namespace", "app"];
     for chart in &charts {
         arguments.extend(["-f", chart]);
     }

@@ -37,6 +37,18 @@ impl Network {
         network
     }
 
+    /// How long a flow may take to settle here. Cilium waits five seconds before it acts on the changed labels of a pod
+    /// (`--identity-change-grace-period`), and compiles its programs again on the lab's two cores. If nothing is enforced, nothing
+    /// settles, and waiting would not help.
+    pub fn settle(&self) -> &'static str {
+        if self.enforces() { "60s" } else { "5s" }
+    }
+
+    /// Whether the network enforces policies.
+    pub fn enforces(&self) -> bool {
+        self.name != "bridge"
+    }
+
     /// Where its kubeconfig is.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig

@@ -9,45 +9,38 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// Cilium waits five seconds before it acts on the changed labels of a pod (`--identity-change-grace-period`), and compiles
-/// its programs again on the lab's two cores. If nothing is enforced, nothing settles, and waiting would not help.
-fn settle(bridge: bool) -> &'static str {
-    if bridge { "5s" } else { "60s" }
-}
-
 /// With few lanes, no prober starves, here and in the other clusters on this machine.
 const JOBS: &str = "2";
 
 /// A resource that only some networks serve, by its name in the API.
 const CLUSTER_POLICIES: &str = "clusternetworkpolicies.policy.networking.k8s.io";
 
-/// Files and texts of scenarios.
-type Scenarios = Vec<(&'static str, &'static str)>;
-
 type Check = dyn Fn(&Network, &Ran) -> Result<(), Failed> + Send;
 
-/// What is played. Where nothing is enforced, every deny waits for as long as it may, so the first scenario of each folder is enough.
-fn scenarios(bridge: bool) -> Scenarios {
+/// What is played: files and texts. Where nothing is enforced, every deny waits for as long as it may, so the first scenario of each
+/// folder is enough.
+fn played_on(network: &Network) -> Vec<(&'static str, &'static str)> {
     let mut folders = BTreeSet::new();
     let folder = |file: &'static str| file.split_once('/').map(|(folder, _)| folder);
-    SHIPPED.iter().copied().filter(|(file, _)| !bridge || folders.insert(folder(file))).collect()
+    SHIPPED.iter().copied().filter(|(file, _)| network.enforces() || folders.insert(folder(file))).collect()
 }
 
-/// Makes a trial of each shipped scenario, of the exit code, and of what is left behind. The first of them runs all scenarios.
+/// Plays them in one run.
+fn play(network: &Network) -> Ran {
+    let mut arguments = vec!["--progress", "none", "--settle", network.settle(), "--jobs", JOBS];
+    arguments.extend(played_on(network).into_iter().flat_map(|(file, _)| ["--filter", file]));
+    network.run(&arguments)
+}
+
+/// Makes a trial of each scenario, of the exit code, and of what is left behind. The first of them plays all scenarios.
 pub fn trials(network: &Network) -> Vec<Trial> {
-    let bridge = network.name == "bridge";
+    let bridge = !network.enforces();
     let shared = Arc::new(OnceLock::new());
     let serves_cluster_policies = network.serves(CLUSTER_POLICIES);
-    let scenarios = scenarios(bridge);
-    let filters: Vec<_> = scenarios.iter().flat_map(|(name, _)| ["--filter", *name]).collect();
     let trial = |what: String, check: Box<Check>| {
-        let (network, shared, filters) = (network.clone(), Arc::clone(&shared), filters.clone());
+        let (network, shared) = (network.clone(), Arc::clone(&shared));
         Trial::test(format!("{}: {what}", network.name), move || {
-            let ran = shared.get_or_init(|| {
-                let options = ["--progress", "none", "--settle", settle(bridge), "--jobs", JOBS];
-                network.run(&[&options[..], &filters].concat())
-            });
-            check(&network, ran)
+            check(&network, shared.get_or_init(|| play(&network)))
         })
     };
     let expected = if bridge { 6 } else { 0 };
@@ -60,12 +53,12 @@ pub fn trials(network: &Network) -> Vec<Trial> {
                 })
             }),
         ),
-        trial("every scenario was played that this cluster can play".to_owned(), {
-            let scenarios = scenarios.clone();
-            Box::new(move |_, ran| all_played(ran, &scenarios, serves_cluster_policies))
-        }),
+        trial(
+            "every scenario was played that this cluster can play".to_owned(),
+            Box::new(move |network, ran| all_played(network, ran, serves_cluster_policies)),
+        ),
     ];
-    for (name, text) in scenarios {
+    for (name, text) in played_on(network) {
         let file = format!("scenarios/{name}");
         if !serves_cluster_policies && needs_cluster_policies(text) {
             let name = format!("{}: {file}", network.name);
@@ -101,8 +94,8 @@ fn needs_cluster_policies(scenario: &str) -> bool {
     scenario.contains("kind: ClusterNetworkPolicy")
 }
 
-fn all_played(ran: &Ran, scenarios: &Scenarios, serves_cluster_policies: bool) -> Result<(), Failed> {
-    let wanted = scenarios.iter().map(|(name, text)| {
+fn all_played(network: &Network, ran: &Ran, serves_cluster_policies: bool) -> Result<(), Failed> {
+    let wanted = played_on(network).into_iter().map(|(name, text)| {
         let end = if needs_cluster_policies(text) && !serves_cluster_policies { "skipped" } else { "played" };
         (format!("scenarios/{name}"), end.to_owned())
     });

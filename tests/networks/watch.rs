@@ -84,7 +84,7 @@ fn watch(network: &Network, script: &str) -> Ran {
         SCENARIO,
         "--no-canary",
         "--settle",
-        "60s",
+        network.settle(),
         "--until-stable",
         "5s",
         "--progress",
@@ -208,14 +208,13 @@ fn replaced(network: &Network) -> Result<(), Failed> {
 /// Saves a run on each network; the later one enforces nothing.
 fn failed_upgrade(before: &Network, after: &Network) -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
-    // Where nothing is enforced, a deny waits for all of its time.
-    let save = |network: &Network, file: &str, settle: &str| {
+    let save = |network: &Network, file: &str| {
         let path = folder.path().join(file).display().to_string();
         let ran = Network::ran(network.flowproof(&[
             "run",
             SCENARIO,
             "--settle",
-            settle,
+            network.settle(),
             "--progress",
             "none",
             "--save",
@@ -223,8 +222,7 @@ fn failed_upgrade(before: &Network, after: &Network) -> Result<(), Failed> {
         ]));
         (path, ran.code)
     };
-    let ((before, matched), (after, open)) =
-        (save(before, "before.json", "60s"), save(after, "after.json", "5s"));
+    let ((before, matched), (after, open)) = (save(before, "before.json"), save(after, "after.json"));
     ensure(matched == Some(0) && open == Some(6), || format!("{matched:?}, {open:?}"))?;
     let output = Command::new(FLOWPROOF).args(["compare", &before, &after]).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
